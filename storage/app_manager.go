@@ -1,0 +1,122 @@
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// AppManager finds app records. Implementations return ErrNotFound for an app
+// that does not exist and any other error when they cannot tell.
+//
+// Returned apps are shared and must not be changed.
+type AppManager interface {
+	// AppByKey finds an app by its public key, the one in the socket path.
+	AppByKey(ctx context.Context, key string) (*App, error)
+	// AppByID finds an app by its id, the one in the HTTP path.
+	AppByID(ctx context.Context, id string) (*App, error)
+	// Apps lists all apps, ordered by id.
+	Apps(ctx context.Context) ([]*App, error)
+	Close() error
+}
+
+// App is one tenant: credentials and policy. A zero limit means that the hub's
+// own default counts, unless the field says otherwise.
+type App struct {
+	// ID appears in HTTP paths.
+	ID string
+	// Key appears in socket paths and signatures. It is public.
+	Key string
+	// Secret signs. It never leaves the server.
+	Secret string
+	// Enabled admits sockets and HTTP calls. A disabled app answers 4003 and 403.
+	Enabled bool
+
+	Limits   AppLimits
+	Features AppFeatures
+
+	// AllowedOrigins are the patterns an Origin header must match. Empty means no check.
+	AllowedOrigins []string
+	// Namespaces are the channel namespaces, by name.
+	Namespaces map[string]*Namespace
+	// Idempotency overrides the hub's setting of idempotent publishes.
+	Idempotency AppIdempotency
+}
+
+// AppLimits are the numeric limits of one app.
+type AppLimits struct {
+	// MaxConnections is the number of open sockets. Zero means unlimited.
+	MaxConnections int
+	// MaxClientEventsPerSecond counts client events of one socket in DecaySeconds.
+	// Zero means the hub's events_per_second, if any.
+	MaxClientEventsPerSecond int
+	// MaxBackendEventsPerSecond counts events published over HTTP. Zero means the
+	// hub's events_per_second, if any.
+	MaxBackendEventsPerSecond int
+	// MaxReadRequestsPerSecond counts HTTP GET calls. Zero means unlimited.
+	MaxReadRequestsPerSecond int
+	// MaxPresenceMembersPerChannel counts distinct users. Zero means the hub's default.
+	MaxPresenceMembersPerChannel int
+	// MaxPresenceMemberSizeInKB bounds user_info, in KiB. Zero means the hub's default.
+	MaxPresenceMemberSizeInKB int
+	// MaxChannelNameLength is in bytes. Zero means the hub's default.
+	MaxChannelNameLength int
+	// MaxEventChannelsAtOnce is the number of channels of one event. Zero means the hub's default.
+	MaxEventChannelsAtOnce int
+	// MaxEventNameLength is in bytes. Zero means the hub's default.
+	MaxEventNameLength int
+	// MaxEventPayloadInKB bounds the data of one event, in KiB. Zero means the hub's default.
+	MaxEventPayloadInKB int
+	// MaxEventBatchSize is the number of events in one batch. Zero means the hub's default.
+	MaxEventBatchSize int
+	// DecaySeconds is the window of the client-event limit. Zero means one second.
+	DecaySeconds int
+	// TerminateOnLimit closes a socket that exceeds its client-event limit.
+	TerminateOnLimit bool
+	// MessageRate limits all inbound messages of a socket. Nil means no limit.
+	MessageRate *MessageRate
+}
+
+// MessageRate is a fixed-window limit on the inbound messages of one socket.
+type MessageRate struct {
+	// MaxAttempts is the number of messages admitted in one window.
+	MaxAttempts int
+	// Decay is the length of the window.
+	Decay time.Duration
+	// Terminate closes the socket instead of answering with an error.
+	Terminate bool
+}
+
+// AppFeatures are the switches of one app. All are off by default.
+type AppFeatures struct {
+	// ClientMessages admits client events.
+	ClientMessages bool
+	// UserAuthentication admits signin and starts the authorization timer.
+	UserAuthentication bool
+	// WatchlistEvents tells watchers when users come online or go offline.
+	WatchlistEvents bool
+	// SubscriptionCount sends subscription_count events on non-presence channels.
+	SubscriptionCount bool
+}
+
+// AppIdempotency overrides the hub's setting. Nil and zero mean the hub's own.
+type AppIdempotency struct {
+	Enabled *bool
+	TTL     time.Duration
+}
+
+// Namespace is the policy of the channels whose logical name starts with
+// "<name>:".
+type Namespace struct {
+	// Name stands before the first colon of the logical channel name.
+	Name string
+	// Pattern is a regular expression for the logical name without a user list.
+	// Empty means any.
+	Pattern string
+	// MaxChannelNameLength is in bytes. Zero means the app's limit.
+	MaxChannelNameLength int
+	// AllowUserLimitedChannels admits names such as "ns:room#u1,u2".
+	AllowUserLimitedChannels bool
+
+	// Match is Pattern compiled, set by Compile.
+	Match func(string) bool
+}
