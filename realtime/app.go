@@ -1,0 +1,161 @@
+package realtime
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+// shards is the number of parts of an app's connection and channel tables.
+const shards = 32
+
+// App is the live side of one app: its connections, channels and users on this
+// node.
+type App struct {
+	hub    *Hub
+	id     string
+	policy atomic.Pointer[policy]
+	meter  *appMeter
+
+	sockets atomic.Int64
+	shards  [shards]shard
+
+	usersMu sync.Mutex
+	users   map[string]*user
+	// watchers are the connections that watch a user, by the watched user's id.
+	watchers map[string]map[*Conn]struct{}
+}
+
+// shard is one part of the tables, by hash of the name.
+type shard struct {
+	mu       sync.RWMutex
+	conns    map[string]*Conn
+	channels map[string]*channel
+}
+
+// policy is an app record with what is derived from it.
+type policy struct {
+	*storage.App
+	origins protocol.Origins
+	rules   protocol.ChannelRules
+}
+
+func newPolicy(record *storage.App) *policy {
+	p := &policy{App: record, rules: protocol.ChannelRules{MaxLength: record.Limits.MaxChannelNameLength}}
+	// Patterns were checked when the record was made; one that does not compile
+	// here must refuse rather than admit.
+	if origins, err := protocol.NewOrigins(record.AllowedOrigins); err == nil {
+		p.origins = origins
+	} else {
+		p.origins, _ = protocol.NewOrigins([]string{"invalid://pattern"})
+	}
+	if len(record.Namespaces) > 0 {
+		p.rules.Namespace = func(name string) (protocol.NamespaceRules, bool) {
+			n, ok := record.Namespaces[name]
+			if !ok {
+				return protocol.NamespaceRules{}, false
+			}
+			return protocol.NamespaceRules{MaxLength: n.MaxChannelNameLength, UserLimited: n.AllowUserLimitedChannels, Match: n.Match}, true
+		}
+	}
+	return p
+}
+
+// app is the live side of record, made on first use.
+func (h *Hub) app(record *storage.App) *App {
+	h.appsMu.RLock()
+	a := h.apps[record.ID]
+	h.appsMu.RUnlock()
+	if a == nil {
+		a = h.addApp(record)
+	}
+	if a.policy.Load().App != record {
+		a.setRecord(record)
+	}
+	return a
+}
+
+func (h *Hub) addApp(record *storage.App) *App {
+	h.appsMu.Lock()
+	defer h.appsMu.Unlock()
+	if a := h.apps[record.ID]; a != nil {
+		return a
+	}
+	a := &App{hub: h, id: record.ID, meter: h.metrics.app(record.ID), users: map[string]*user{}, watchers: map[string]map[*Conn]struct{}{}}
+	a.policy.Store(newPolicy(record))
+	for i := range a.shards {
+		a.shards[i].conns = map[string]*Conn{}
+		a.shards[i].channels = map[string]*channel{}
+	}
+	h.apps[record.ID] = a
+	return a
+}
+
+// liveApp is the live side of an app by id, or nil if it has none.
+func (h *Hub) liveApp(id string) *App {
+	h.appsMu.RLock()
+	defer h.appsMu.RUnlock()
+	return h.apps[id]
+}
+
+func (h *Hub) liveApps() []*App {
+	h.appsMu.RLock()
+	defer h.appsMu.RUnlock()
+	apps := make([]*App, 0, len(h.apps))
+	for _, a := range h.apps {
+		apps = append(apps, a)
+	}
+	return apps
+}
+
+func (a *App) record() *policy { return a.policy.Load() }
+
+func (a *App) setRecord(record *storage.App) { a.policy.Store(newPolicy(record)) }
+
+func (a *App) shard(name string) *shard {
+	return &a.shards[maphash.String(a.hub.seed, name)%shards]
+}
+
+// conn finds a connection by its socket id.
+func (a *App) conn(socketID string) *Conn {
+	if socketID == "" {
+		return nil
+	}
+	s := a.shard(socketID)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.conns[socketID]
+}
+
+// channel finds an occupied channel.
+func (a *App) channel(name string) *channel {
+	s := a.shard(name)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.channels[name]
+}
+
+func (a *App) appendConns(conns []*Conn) []*Conn {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.RLock()
+		for _, c := range s.conns {
+			conns = append(conns, c)
+		}
+		s.mu.RUnlock()
+	}
+	return conns
+}
+
+// closeAll closes every connection of the app with e.
+func (a *App) closeAll(e *protocol.Error) {
+	for _, c := range a.appendConns(nil) {
+		c.transport.Close(e)
+	}
+}
+
+func isNotFound(err error) bool { return errors.Is(err, storage.ErrNotFound) }

@@ -1,0 +1,249 @@
+package realtime
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+// Transport is one socket as the hub sees it. No method blocks. What was sent,
+// delivered and closed reaches the client in that order.
+type Transport interface {
+	// Send queues a frame for this socket alone. When it does not fit, the socket
+	// is closed: what a client was promised is never dropped.
+	Send(f protocol.Frame)
+	// Deliver queues joined frames, shared with other sockets, unless off is set.
+	Deliver(joined []byte, frames int, off *atomic.Bool)
+	// Silence sets off, in order with Deliver.
+	Silence(off *atomic.Bool)
+	// Close sends an error frame and a close frame of equal code, after what is
+	// queued, and ends the socket. Only the first call counts.
+	Close(e *protocol.Error)
+}
+
+// Handshake is what the upgrade request says about a connection.
+type Handshake struct {
+	// Key is the app key of the path.
+	Key string
+	// Origin is the header of that name, or "".
+	Origin string
+	// ClientIP is the address that limits count, without a port.
+	ClientIP string
+	// Token reports a capability token, which V1 refuses.
+	Token bool
+	// KeepAlive is how often the transport must carry something to stay open, or
+	// zero. Transports that need it implement Pinger.
+	KeepAlive time.Duration
+}
+
+// Pinger is a Transport that can send a control ping.
+type Pinger interface {
+	Ping()
+}
+
+// Conn is one accepted connection.
+type Conn struct {
+	hub       *Hub
+	app       *App
+	id        string
+	clientIP  string
+	transport Transport
+	opened    time.Time
+
+	// heard is when the last inbound message came, in Unix milliseconds.
+	heard atomic.Int64
+	timer timerState
+
+	// Rate windows. Only the reading goroutine uses them.
+	clientEvents, messages window
+
+	// watching are the users this connection watches; App.usersMu guards it.
+	watching []string
+
+	mu     sync.Mutex
+	subs   subscriptions
+	user   *user
+	closed bool
+	// authorized says that the connection has signed in or joined a signed channel.
+	authorized bool
+}
+
+// Connect admits a connection and sends its first frame. A refusal is to be sent
+// with Transport.Close by the caller.
+func (h *Hub) Connect(ctx context.Context, t Transport, hs Handshake) (*Conn, *protocol.Error) {
+	live, err := h.Live()
+	if err != nil {
+		return nil, protocol.ErrShutdown
+	}
+	defer live.Release()
+	s := live.Settings
+	record, err := s.Drivers.Apps.AppByKey(ctx, hs.Key)
+	switch {
+	case isNotFound(err):
+		h.metrics.refused("", "app_not_found")
+		return nil, protocol.ErrAppNotFound
+	case err != nil:
+		h.metrics.refused("", "app_lookup_failed")
+		return nil, protocol.ErrStoreDown
+	case !record.Enabled:
+		h.metrics.refused(record.ID, "app_disabled")
+		return nil, protocol.ErrAppDisabled
+	}
+	a := h.app(record)
+	if e := a.admit(s, hs); e != nil {
+		return nil, e
+	}
+	c := a.open(t, hs)
+	t.Send(protocol.ConnectionEstablished(c.id, int(max(s.ActivityTimeout, time.Second)/time.Second)))
+	h.wheel.add(c)
+	return c, nil
+}
+
+// admit checks what the app and the node allow, and counts the connection in.
+func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
+	h := a.hub
+	p := a.record()
+	if hs.Token {
+		h.metrics.refused(a.id, "token_on_v1")
+		return protocol.ErrTokenOnV1
+	}
+	if !p.origins.Allow(hs.Origin) {
+		h.metrics.refused(a.id, "origin_not_allowed")
+		return protocol.ErrOrigin
+	}
+	if n := h.sockets.Add(1); s.MaxConnections > 0 && n > int64(s.MaxConnections) {
+		h.sockets.Add(-1)
+		h.metrics.refused(a.id, "node_over_capacity")
+		return protocol.ErrNodeOverCapacity
+	}
+	if n := a.sockets.Add(1); p.Limits.MaxConnections > 0 && n > int64(p.Limits.MaxConnections) {
+		a.sockets.Add(-1)
+		h.sockets.Add(-1)
+		h.metrics.refused(a.id, "app_over_quota")
+		return protocol.ErrAppOverQuota
+	}
+	return nil
+}
+
+func (a *App) open(t Transport, hs Handshake) *Conn {
+	c := &Conn{hub: a.hub, app: a, clientIP: hs.ClientIP, transport: t, opened: time.Now()}
+	c.heard.Store(c.opened.UnixMilli())
+	c.timer.keepAlive = hs.KeepAlive.Milliseconds()
+	for {
+		c.id = protocol.NewSocketID()
+		s := a.shard(c.id)
+		s.mu.Lock()
+		_, taken := s.conns[c.id]
+		if !taken {
+			s.conns[c.id] = c
+		}
+		s.mu.Unlock()
+		if !taken {
+			a.meter.connected()
+			return c
+		}
+	}
+}
+
+// ID is the socket id.
+func (c *Conn) ID() string { return c.id }
+
+// Disconnect ends the connection on the side of the hub: subscriptions,
+// membership and identity. The reading goroutine calls it once, after the last
+// Receive.
+func (c *Conn) Disconnect() {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	subs := c.subs.take()
+	c.mu.Unlock()
+	c.hub.wheel.remove(c)
+	for _, sub := range subs {
+		sub.leave()
+	}
+	c.signout()
+	s := c.app.shard(c.id)
+	s.mu.Lock()
+	delete(s.conns, c.id)
+	s.mu.Unlock()
+	c.app.sockets.Add(-1)
+	c.app.meter.disconnected()
+	c.hub.sockets.Add(-1)
+}
+
+// Heard notes that the client is alive. Every inbound frame counts.
+func (c *Conn) Heard() { c.heard.Store(time.Now().UnixMilli()) }
+
+// subscriptions are those of one connection: a short list, and a map once it is
+// long. Most connections have a handful.
+type subscriptions struct {
+	list  []*subscription
+	index map[string]*subscription
+}
+
+const indexFrom = 32
+
+func (s *subscriptions) get(channel string) *subscription {
+	if s.index != nil {
+		return s.index[channel]
+	}
+	for _, sub := range s.list {
+		if sub.channel.info.Name == channel {
+			return sub
+		}
+	}
+	return nil
+}
+
+func (s *subscriptions) add(sub *subscription) {
+	if s.index != nil {
+		s.index[sub.channel.info.Name] = sub
+		return
+	}
+	s.list = append(s.list, sub)
+	if len(s.list) <= indexFrom {
+		return
+	}
+	s.index = make(map[string]*subscription, 2*indexFrom)
+	for _, sub := range s.list {
+		s.index[sub.channel.info.Name] = sub
+	}
+	s.list = nil
+}
+
+func (s *subscriptions) remove(channel string) *subscription {
+	if s.index != nil {
+		sub := s.index[channel]
+		delete(s.index, channel)
+		return sub
+	}
+	for i, sub := range s.list {
+		if sub.channel.info.Name == channel {
+			s.list = append(s.list[:i], s.list[i+1:]...)
+			return sub
+		}
+	}
+	return nil
+}
+
+// all lists the subscriptions.
+func (s *subscriptions) all() []*subscription {
+	all := append([]*subscription(nil), s.list...)
+	for _, sub := range s.index {
+		all = append(all, sub)
+	}
+	return all
+}
+
+// take lists the subscriptions and forgets them.
+func (s *subscriptions) take() []*subscription {
+	all := s.all()
+	*s = subscriptions{}
+	return all
+}

@@ -1,0 +1,223 @@
+package realtime
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+const (
+	// wheelTick is the precision of all timeouts of connections.
+	wheelTick = 250 * time.Millisecond
+	// wheelSlots times wheelTick is one turn; later due times wait for their turn.
+	wheelSlots = 1024
+)
+
+// wheel checks the timeouts of all connections of a hub, so that a connection
+// needs no timer of its own.
+type wheel struct {
+	hub *Hub
+
+	mu    sync.Mutex
+	slots [wheelSlots]*Conn // heads of doubly linked lists
+	now   int64             // ticks that have been checked
+
+	countMu sync.Mutex
+	counts  []*channel // channels whose subscription_count is to be told
+}
+
+// timerState is a connection's place in the wheel. wheel.mu guards it, except
+// for keepAlive, which never changes.
+type timerState struct {
+	prev, next *Conn
+	slot       int32
+	queued     bool
+	due        int64 // Unix milliseconds
+	pinged     int64 // when the last unanswered ping was sent, or zero
+	alive      int64 // when the last keep-alive was sent
+	keepAlive  int64 // milliseconds, zero for none
+}
+
+func newWheel(h *Hub) *wheel { return &wheel{hub: h, now: tickOf(time.Now().UnixMilli())} }
+
+func tickOf(ms int64) int64 { return ms / wheelTick.Milliseconds() }
+
+func (w *wheel) run(ctx context.Context) {
+	t := time.NewTicker(wheelTick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			w.hub.guard("timeouts", func() {
+				w.tick(time.Now().UnixMilli())
+				w.tellCounts()
+			})
+		}
+	}
+}
+
+func (w *wheel) add(c *Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.insertLocked(c, c.nextDue(time.Now().UnixMilli(), w.hub.settings()))
+}
+
+func (w *wheel) remove(c *Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unlinkLocked(c)
+}
+
+// reschedule looks at every connection with the next tick, after a change of
+// timeouts.
+func (w *wheel) reschedule() {
+	conns := w.hub.conns()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range conns {
+		if c.timer.queued {
+			w.unlinkLocked(c)
+			w.insertLocked(c, 0)
+		}
+	}
+}
+
+func (w *wheel) insertLocked(c *Conn, due int64) {
+	tick := max(tickOf(due)+1, w.now+1)
+	slot := tick % wheelSlots
+	t := &c.timer
+	t.due, t.slot, t.queued = due, int32(slot), true
+	t.prev, t.next = nil, w.slots[slot]
+	if t.next != nil {
+		t.next.timer.prev = c
+	}
+	w.slots[slot] = c
+}
+
+func (w *wheel) unlinkLocked(c *Conn) {
+	t := &c.timer
+	if !t.queued {
+		return
+	}
+	if t.prev != nil {
+		t.prev.timer.next = t.next
+	} else {
+		w.slots[t.slot] = t.next
+	}
+	if t.next != nil {
+		t.next.timer.prev = t.prev
+	}
+	t.prev, t.next, t.queued = nil, nil, false
+}
+
+// tick checks every connection that is due at now. What a check asks for is done
+// without the lock.
+func (w *wheel) tick(now int64) {
+	s := w.hub.settings()
+	for {
+		w.mu.Lock()
+		if w.now >= tickOf(now) {
+			w.mu.Unlock()
+			return
+		}
+		if tickOf(now)-w.now > wheelSlots {
+			w.now = tickOf(now) - wheelSlots // the machine slept; one turn sees everybody
+		}
+		w.now++
+		var due []*Conn
+		for c := w.slots[w.now%wheelSlots]; c != nil; {
+			next := c.timer.next
+			if c.timer.due <= now {
+				w.unlinkLocked(c)
+				due = append(due, c)
+			}
+			c = next
+		}
+		w.mu.Unlock()
+		for _, c := range due {
+			if c.check(now, s) {
+				w.mu.Lock()
+				w.insertLocked(c, c.nextDue(now, s))
+				w.mu.Unlock()
+			}
+		}
+	}
+}
+
+// check does what a connection is due for. It reports false when it has closed
+// the connection.
+func (c *Conn) check(now int64, s *Settings) bool {
+	t := &c.timer
+	c.mu.Lock()
+	closed, authorized := c.closed, c.authorized
+	c.mu.Unlock()
+	if closed {
+		return false
+	}
+	if !authorized && c.mustAuthorize() && now >= c.opened.UnixMilli()+s.AuthenticationTimeout.Milliseconds() {
+		c.transport.Close(protocol.ErrNotAuthorized)
+		return false
+	}
+	heard := c.heard.Load()
+	switch {
+	case t.pinged != 0 && heard >= t.pinged:
+		t.pinged = 0
+	case t.pinged != 0 && now >= t.pinged+s.PongTimeout.Milliseconds():
+		c.transport.Close(protocol.ErrPongTimeout)
+		return false
+	case t.pinged == 0 && now >= heard+s.ActivityTimeout.Milliseconds():
+		t.pinged, t.alive = now, now
+		c.transport.Send(protocol.PingFrame)
+	}
+	if t.keepAlive > 0 && now >= t.alive+t.keepAlive {
+		t.alive = now
+		if p, ok := c.transport.(Pinger); ok {
+			p.Ping()
+		}
+	}
+	return true
+}
+
+// nextDue is when the connection must be looked at again.
+func (c *Conn) nextDue(now int64, s *Settings) int64 {
+	t := &c.timer
+	due := int64(math.MaxInt64)
+	if t.pinged != 0 {
+		due = t.pinged + s.PongTimeout.Milliseconds()
+	} else {
+		due = c.heard.Load() + s.ActivityTimeout.Milliseconds()
+	}
+	if t.keepAlive > 0 {
+		due = min(due, max(t.alive, c.opened.UnixMilli())+t.keepAlive)
+	}
+	c.mu.Lock()
+	authorized := c.authorized
+	c.mu.Unlock()
+	if !authorized && c.mustAuthorize() {
+		due = min(due, c.opened.UnixMilli()+s.AuthenticationTimeout.Milliseconds())
+	}
+	return max(due, now)
+}
+
+func (c *Conn) mustAuthorize() bool { return c.app.record().Features.UserAuthentication }
+
+func (w *wheel) countChanged(ch *channel) {
+	w.countMu.Lock()
+	defer w.countMu.Unlock()
+	w.counts = append(w.counts, ch)
+}
+
+func (w *wheel) tellCounts() {
+	w.countMu.Lock()
+	counts := w.counts
+	w.counts = nil
+	w.countMu.Unlock()
+	for _, ch := range counts {
+		ch.tellCount()
+	}
+}

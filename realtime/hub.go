@@ -1,0 +1,173 @@
+package realtime
+
+import (
+	"context"
+	"hash/maphash"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+// Hub is one realtime server: apps, connections and channels. It outlives the
+// configurations that attach to it.
+type Hub struct {
+	name    string
+	metrics *Metrics
+	seed    maphash.Seed
+
+	current atomic.Pointer[lease]
+	leaseMu sync.Mutex
+	leases  []*lease
+
+	appsMu sync.RWMutex
+	apps   map[string]*App
+
+	workers []*worker
+	wheel   *wheel
+	nextID  atomic.Uint64
+	sockets atomic.Int64
+
+	draining atomic.Bool
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+}
+
+// NewHub makes a hub and starts its workers. Close ends it.
+func NewHub(name string) *Hub {
+	ctx, stop := context.WithCancel(context.Background())
+	h := &Hub{
+		name:    name,
+		metrics: newMetrics(name),
+		seed:    maphash.MakeSeed(),
+		apps:    map[string]*App{},
+		stop:    stop,
+	}
+	h.wheel = newWheel(h)
+	for range runtime.GOMAXPROCS(0) {
+		w := newWorker(h)
+		h.workers = append(h.workers, w)
+		h.done.Go(w.run)
+	}
+	h.done.Go(func() { h.wheel.run(ctx) })
+	return h
+}
+
+// Name is the hub's name in the configuration.
+func (h *Hub) Name() string { return h.name }
+
+// Metrics are the hub's collectors. They keep their values over a reload.
+func (h *Hub) Metrics() *Metrics { return h.metrics }
+
+// Sockets is the number of open connections.
+func (h *Hub) Sockets() int { return int(h.sockets.Load()) }
+
+// Draining reports whether new connections are refused.
+func (h *Hub) Draining() bool { return h.draining.Load() }
+
+// Close closes all sockets with 4200, bounded by ctx, and ends the hub. It must
+// not be used afterwards.
+func (h *Hub) Close(ctx context.Context) {
+	h.draining.Store(true)
+	h.closeAll(ctx, protocol.ErrShutdown, 0)
+	h.stop()
+	for _, w := range h.workers {
+		w.close()
+	}
+	h.done.Wait()
+}
+
+// Drain refuses new connections and closes all sockets with 4200, spread over
+// the drain period of the current settings. It returns when every socket is
+// closed, when the drain timeout has passed, or with ctx.
+func (h *Hub) Drain(ctx context.Context) {
+	h.draining.Store(true)
+	period, timeout := 5*time.Second, 10*time.Second
+	if live, err := h.Live(); err == nil {
+		period, timeout = live.Settings.DrainPeriod, live.Settings.DrainTimeout
+		live.Settings.Log.Info("draining", zap.String("hub", h.name), zap.Int("sockets", h.Sockets()), zap.Duration("period", period))
+		live.Release()
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	h.closeAll(ctx, protocol.ErrShutdown, period)
+}
+
+// Resume ends a drain: new connections are admitted again.
+func (h *Hub) Resume() { h.draining.Store(false) }
+
+// closeAll closes every connection with e, spread over period in small batches,
+// and waits until they have disconnected, bounded by ctx.
+func (h *Hub) closeAll(ctx context.Context, e *protocol.Error, period time.Duration) {
+	conns := h.conns()
+	const step = 20 * time.Millisecond
+	batch := len(conns)
+	if steps := int(period / step); steps > 0 {
+		batch = len(conns)/steps + 1
+	}
+	for i, c := range conns {
+		if i > 0 && i%batch == 0 && !sleep(ctx, step) {
+			break
+		}
+		c.transport.Close(e)
+	}
+	for _, c := range conns {
+		c.transport.Close(e) // those the bound has cut off; closing twice does nothing
+	}
+	for h.sockets.Load() > 0 && sleep(ctx, 5*time.Millisecond) { //nolint:revive // the condition is the work
+	}
+}
+
+func (h *Hub) conns() []*Conn {
+	var conns []*Conn
+	for _, a := range h.liveApps() {
+		conns = a.appendConns(conns)
+	}
+	return conns
+}
+
+// sleep reports whether it slept the whole time.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// guard runs f and turns a panic into a log line. Every goroutine of the live
+// part has one: a panic outside a request would end the whole server.
+func (h *Hub) guard(what string, f func()) {
+	defer h.Recovered(what)
+	f()
+}
+
+func (h *Hub) logPanic(what string, p any) {
+	h.log().Error("recovered from a panic", zap.String("in", what), zap.Any("panic", p), zap.Stack("stack"))
+}
+
+// log is the logger of the current configuration.
+func (h *Hub) log() *zap.Logger {
+	if l := h.current.Load(); l != nil {
+		return l.settings.Log
+	}
+	return zap.NewNop()
+}
+
+// SocketSettings are the current bounds of a connection.
+func (h *Hub) SocketSettings() SocketSettings { return h.settings().Socket }
+
+// Recovered turns a panic into a log line. It is deferred by goroutines that
+// serve one of the hub's connections.
+func (h *Hub) Recovered(what string) {
+	if p := recover(); p != nil {
+		h.logPanic(what, p)
+	}
+}

@@ -1,0 +1,171 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+)
+
+// ErrNoSettings is returned while no configuration is attached to a hub.
+var ErrNoSettings = errors.New("hub has no configuration")
+
+// lease is the hold of one configuration on a hub.
+type lease struct {
+	generation uint64
+	settings   *Settings
+	started    bool
+	// leave ends the subscription to the adapter. Nil before Start.
+	leave func(context.Context) error
+
+	// users counts operations that use the settings; retired refuses new ones.
+	users   atomic.Int64
+	retired atomic.Bool
+}
+
+// Live is a hold of one operation on the current settings. The drivers in them
+// stay open until Release.
+type Live struct {
+	Hub      *Hub
+	Settings *Settings
+	lease    *lease
+}
+
+// Live takes the current settings for one operation. The caller must Release it.
+func (h *Hub) Live() (Live, error) {
+	for {
+		l := h.current.Load()
+		if l == nil {
+			return Live{}, ErrNoSettings
+		}
+		l.users.Add(1)
+		if !l.retired.Load() {
+			return Live{h, l.settings, l}, nil
+		}
+		l.users.Add(-1)
+		if h.current.Load() == l {
+			return Live{}, ErrNoSettings // the last configuration is going away
+		}
+	}
+}
+
+// Release gives the settings back.
+func (l Live) Release() { l.lease.users.Add(-1) }
+
+// settings are the current ones, for reading limits. Their drivers must not be
+// used without Live.
+func (h *Hub) settings() *Settings {
+	if l := h.current.Load(); l != nil {
+		return l.settings
+	}
+	s := DefaultSettings()
+	return &s
+}
+
+// Attach adds the settings of a configuration. They become current at once only
+// when the hub has no others; otherwise with Activate.
+func (h *Hub) Attach(generation uint64, s *Settings) {
+	h.leaseMu.Lock()
+	defer h.leaseMu.Unlock()
+	h.leases = append(h.leases, &lease{generation: generation, settings: s})
+	slices.SortFunc(h.leases, func(a, b *lease) int { return int(int64(a.generation) - int64(b.generation)) })
+	h.electLocked()
+}
+
+// Start subscribes to the adapter of an attached configuration. An error leaves
+// everything as it was, so the load can still be refused.
+func (h *Hub) Start(generation uint64) error {
+	h.leaseMu.Lock()
+	defer h.leaseMu.Unlock()
+	l := h.findLocked(generation)
+	if l == nil {
+		return fmt.Errorf("generation %d is not attached", generation)
+	}
+	if l.leave != nil {
+		return nil
+	}
+	leave, err := l.settings.Drivers.Adapter.Subscribe(h.name, h.deliver)
+	if err != nil {
+		return fmt.Errorf("subscribing to the adapter: %w", err)
+	}
+	l.leave = leave
+	return nil
+}
+
+// Activate makes the newest started configuration current and applies what it
+// changes to live connections.
+func (h *Hub) Activate(generation uint64) {
+	h.leaseMu.Lock()
+	defer h.leaseMu.Unlock()
+	if l := h.findLocked(generation); l != nil {
+		l.started = true
+		h.electLocked()
+	}
+}
+
+// Detach removes a configuration. If it was current, the newest started one left
+// becomes current again. Detach waits, bounded by ctx, until no operation uses
+// the settings and everything published through them has been delivered; after
+// that their drivers may be closed.
+func (h *Hub) Detach(ctx context.Context, generation uint64) {
+	h.leaseMu.Lock()
+	l := h.findLocked(generation)
+	if l == nil {
+		h.leaseMu.Unlock()
+		return
+	}
+	h.leases = slices.DeleteFunc(h.leases, func(other *lease) bool { return other == l })
+	h.electLocked()
+	l.retired.Store(true)
+	h.leaseMu.Unlock()
+
+	for l.users.Load() > 0 && sleep(ctx, pollUsers) { //nolint:revive // the condition is the work
+	}
+	if l.leave == nil {
+		return
+	}
+	// Without the lock: leaving waits for deliveries, which may need it.
+	if err := l.leave(ctx); err != nil {
+		l.settings.Log.Warn("leaving the adapter", zap.String("hub", h.name), zap.Error(err))
+	}
+}
+
+func (h *Hub) findLocked(generation uint64) *lease {
+	for _, l := range h.leases {
+		if l.generation == generation {
+			return l
+		}
+	}
+	return nil
+}
+
+// electLocked makes the newest started configuration current, or the newest one
+// while the hub is new. The last one stays current until the hub ends.
+func (h *Hub) electLocked() {
+	var best *lease
+	for _, l := range h.leases {
+		if l.started {
+			best = l
+		}
+	}
+	if best == nil && len(h.leases) > 0 {
+		best = h.leases[len(h.leases)-1]
+	}
+	if best == nil {
+		return
+	}
+	if old := h.current.Swap(best); old != best && old != nil {
+		h.apply(old.settings, best.settings)
+	}
+}
+
+// Generation is the number of the current configuration, zero before the first.
+func (h *Hub) Generation() uint64 {
+	if l := h.current.Load(); l != nil {
+		return l.generation
+	}
+	return 0
+}

@@ -1,0 +1,118 @@
+package realtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+// pollUsers is how often Detach looks whether operations have ended.
+const pollUsers = 2 * time.Millisecond
+
+// Effect says what a reload that changes a setting does to live connections.
+type Effect string
+
+// The effects a setting can have.
+const (
+	// NextOperation: the next operation of every connection uses the new value.
+	NextOperation Effect = "the next operation of every connection"
+	// NewConnections: handshakes from now on; open connections keep what they have.
+	NewConnections Effect = "new connections; open ones stay"
+	// AtOnce: open connections are adjusted by the reload.
+	AtOnce Effect = "open connections at once, without closing them"
+	// ClosesGone: connections of apps that are gone or disabled are closed.
+	ClosesGone Effect = "connections of removed (4001) and disabled (4003) apps are closed, others stay"
+	// Swapped: equal keys keep the running resource; another one is opened, takes
+	// over, and the old one is drained and closed.
+	Swapped Effect = "equal resources keep running; changed ones take over and the old ones are drained"
+	// NextCheck: the next health check, drain or log line.
+	NextCheck Effect = "the next check, drain or log line"
+)
+
+// ReloadEffects names every setting and what changing it by a reload does. A
+// setting that is missing here fails a test.
+var ReloadEffects = map[string]Effect{
+	"NodeID":                NextCheck,
+	"MaxConnections":        NewConnections,
+	"ActivityTimeout":       AtOnce,
+	"PongTimeout":           NextOperation,
+	"AuthenticationTimeout": NewConnections,
+	"HealthTimeout":         NextCheck,
+	"DrainPeriod":           NextCheck,
+	"DrainTimeout":          NextCheck,
+
+	"Socket.MaxPayload":   NewConnections,
+	"Socket.MaxMessages":  NextOperation,
+	"Socket.MaxBytes":     NextOperation,
+	"Socket.DropWhenFull": NextOperation,
+	"Socket.WriteTimeout": NextOperation,
+
+	"Limits.ChannelNameLength":  NextOperation,
+	"Limits.EventNameLength":    NextOperation,
+	"Limits.EventPayload":       NextOperation,
+	"Limits.EventChannels":      NextOperation,
+	"Limits.EventBatch":         NextOperation,
+	"Limits.PresenceMembers":    NextOperation,
+	"Limits.PresenceMemberSize": NextOperation,
+	"Limits.Watchlist":          NextOperation,
+	"Limits.CacheTTL":           NextOperation,
+
+	"Idempotency.Enabled":      NextOperation,
+	"Idempotency.TTL":          NextOperation,
+	"Idempotency.MaxKeyLength": NextOperation,
+
+	"Rate.API":              NextOperation,
+	"Rate.Upgrades":         NewConnections,
+	"Rate.ConnectionsPerIP": NewConnections,
+	"Rate.EventsPerSecond":  NextOperation,
+	"Rate.SkipPrivate":      NextOperation,
+	"Rate.FailOpen":         NextOperation,
+
+	"HTTP.MaxBody":          NextOperation,
+	"HTTP.Usage":            NextOperation,
+	"HTTP.CORS.Origins":     NextOperation,
+	"HTTP.CORS.Methods":     NextOperation,
+	"HTTP.CORS.Headers":     NextOperation,
+	"HTTP.CORS.Credentials": NextOperation,
+
+	"Drivers.Apps":        ClosesGone,
+	"Drivers.Adapter":     Swapped,
+	"Drivers.Cache":       Swapped,
+	"Drivers.Queue":       Swapped,
+	"Drivers.RateLimiter": Swapped,
+
+	"Log": NextCheck,
+}
+
+// apply adjusts live connections to a change of the current settings. Most
+// settings need nothing here: they are read where they are used.
+func (h *Hub) apply(old, current *Settings) {
+	if old.ActivityTimeout != current.ActivityTimeout || old.PongTimeout != current.PongTimeout {
+		h.wheel.reschedule()
+	}
+	h.applyApps(current)
+}
+
+// applyApps gives every live app its new record, and closes the connections of
+// those that are gone or disabled. An app whose record cannot be read keeps the
+// one it has.
+func (h *Hub) applyApps(s *Settings) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.HealthTimeout)
+	defer cancel()
+	for _, a := range h.liveApps() {
+		record, err := s.Drivers.Apps.AppByID(ctx, a.id)
+		switch {
+		case isNotFound(err):
+			a.closeAll(protocol.ErrAppNotFound)
+		case err != nil:
+		case !record.Enabled:
+			a.setRecord(record)
+			a.closeAll(protocol.ErrAppDisabled)
+		default:
+			// A new key or secret counts for new requests; open sockets and their
+			// subscriptions stay, as at Pusher.
+			a.setRecord(record)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package realtime
+
+import (
+	"encoding/json"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+// user is a signed-in user with its connections on this node. App.usersMu guards
+// it.
+type user struct {
+	id    string
+	info  json.RawMessage
+	conns map[*Conn]struct{}
+}
+
+// signin handles a signin event (section 5.1).
+func (c *Conn) signin(m protocol.Message) *protocol.Error {
+	p := c.app.record()
+	if !p.Features.UserAuthentication {
+		return protocol.ErrSigninDisabled
+	}
+	req, e := protocol.ParseSignin(m.Data)
+	if e != nil {
+		return e
+	}
+	if !p.verify(req.Auth, func(key, secret string) string {
+		return protocol.SignUser(key, secret, c.id, req.UserData)
+	}) {
+		return protocol.ErrSigninInvalid
+	}
+	u, e := protocol.ParseUser(req.UserData)
+	if e != nil {
+		return e
+	}
+	if u.Info == nil {
+		u.Info = json.RawMessage("{}")
+	}
+	if !p.Features.WatchlistEvents {
+		u.Watchlist = nil
+	}
+	var tooMany bool
+	if limit := c.hub.settings().Limits.Watchlist; len(u.Watchlist) > limit {
+		u.Watchlist, tooMany = nil, true
+	}
+	c.app.signin(c, u, protocol.SigninSuccess(req.UserData))
+	if tooMany {
+		return protocol.ErrWatchlistLimit
+	}
+	return nil
+}
+
+// signin makes c a connection of u, tells watchers if u has just come online,
+// and answers with success and the state of the users that c watches.
+func (a *App) signin(c *Conn, u protocol.User, success protocol.Frame) {
+	a.usersMu.Lock()
+	defer a.usersMu.Unlock()
+	known := a.users[u.ID]
+	if c.currentUser() != known || known == nil {
+		a.signoutLocked(c)
+		known = a.users[u.ID]
+		if known == nil {
+			known = &user{id: u.ID, info: u.Info, conns: map[*Conn]struct{}{}}
+			a.users[u.ID] = known
+			a.tellWatchersLocked(protocol.WatchlistEvents([]string{u.ID}, nil), u.ID)
+		}
+		known.conns[c] = struct{}{}
+	} else {
+		a.unwatchLocked(c)
+	}
+	known.info = u.Info
+	c.mu.Lock()
+	c.user, c.authorized = known, true
+	c.mu.Unlock()
+	c.transport.Send(success)
+	a.watchLocked(c, u.Watchlist)
+}
+
+// watchLocked makes c a watcher and tells it who is online and who is not.
+func (a *App) watchLocked(c *Conn, ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	var online, offline []string
+	for _, id := range ids {
+		set := a.watchers[id]
+		if set == nil {
+			set = map[*Conn]struct{}{}
+			a.watchers[id] = set
+		}
+		if _, twice := set[c]; twice {
+			continue
+		}
+		set[c] = struct{}{}
+		if a.users[id] != nil {
+			online = append(online, id)
+		} else {
+			offline = append(offline, id)
+		}
+	}
+	c.watching = ids
+	c.transport.Send(protocol.WatchlistEvents(online, offline))
+}
+
+func (a *App) unwatchLocked(c *Conn) {
+	for _, id := range c.watching {
+		delete(a.watchers[id], c)
+		if len(a.watchers[id]) == 0 {
+			delete(a.watchers, id)
+		}
+	}
+	c.watching = nil
+}
+
+// tellWatchersLocked sends a change of one user to every connection watching it.
+func (a *App) tellWatchersLocked(f protocol.Frame, id string) {
+	for c := range a.watchers[id] {
+		c.transport.Deliver(f, 1, nil)
+	}
+}
+
+// signout ends the identity of a connection that is going away.
+func (c *Conn) signout() {
+	if c.currentUser() == nil {
+		return
+	}
+	c.app.usersMu.Lock()
+	defer c.app.usersMu.Unlock()
+	c.app.signoutLocked(c)
+}
+
+func (a *App) signoutLocked(c *Conn) {
+	u := c.currentUser()
+	if u == nil {
+		return
+	}
+	a.unwatchLocked(c)
+	c.mu.Lock()
+	c.user = nil
+	c.mu.Unlock()
+	delete(u.conns, c)
+	if len(u.conns) == 0 {
+		delete(a.users, u.id)
+		a.tellWatchersLocked(protocol.WatchlistEvents(nil, []string{u.id}), u.id)
+	}
+}
+
+func (c *Conn) currentUser() *user {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.user
+}
+
+// sendUser delivers a frame to every socket of a user, except one.
+func (a *App) sendUser(id string, f protocol.Frame, except string) {
+	var sent int
+	for _, c := range a.userConns(id) {
+		if c.id != except {
+			c.transport.Deliver(f, 1, nil)
+			sent++
+		}
+	}
+	a.meter.sent(sent, sent*len(f))
+}
+
+// closeUser closes every socket of a user.
+func (a *App) closeUser(id string, e *protocol.Error) {
+	for _, c := range a.userConns(id) {
+		c.transport.Close(e)
+	}
+}
+
+func (a *App) userConns(id string) []*Conn {
+	a.usersMu.Lock()
+	defer a.usersMu.Unlock()
+	u := a.users[id]
+	if u == nil {
+		return nil
+	}
+	conns := make([]*Conn, 0, len(u.conns))
+	for c := range u.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}

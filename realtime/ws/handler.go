@@ -1,0 +1,135 @@
+package ws
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+// Handler admits sockets to a hub.
+type Handler struct {
+	hub *realtime.Hub
+}
+
+// New makes a handler for the sockets of hub. It holds nothing else, so each
+// configuration may make its own.
+func New(hub *realtime.Hub) *Handler { return &Handler{hub} }
+
+// ServeHTTP answers GET /app/{key}. On HTTP/1.1 it returns after the upgrade and
+// the socket lives on; on HTTP/2 and 3 it returns when the socket ends. clientIP
+// is the address that limits count by.
+//
+// What can be refused before the upgrade is refused with an HTTP status, in the
+// order of section 1.3; later refusals are an error frame and a close frame.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientIP string) {
+	live, err := h.hub.Live()
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, "no configuration")
+		return
+	}
+	release, ok := h.precheck(w, r, live, clientIP)
+	live.Release()
+	if !ok {
+		return
+	}
+	s, err := h.upgrade(w, r)
+	if err != nil {
+		release()
+		live.Settings.Log.Debug("upgrade failed", zap.String("client_ip", clientIP), zap.Error(err))
+		return
+	}
+	s.release = release
+	conn, e := h.hub.Connect(r.Context(), s, realtime.Handshake{
+		Key:       key,
+		Origin:    r.Header.Get("Origin"),
+		ClientIP:  clientIP,
+		Token:     protocol.HasToken(r.URL.RawQuery),
+		KeepAlive: keepAlive(r),
+	})
+	if e != nil {
+		s.Close(e)
+	}
+	s.conn.Store(conn)
+	s.start(live.Settings.Socket.MaxPayload)
+}
+
+// precheck does the checks that are answered with HTTP, and takes the slot of
+// the client address.
+func (h *Handler) precheck(w http.ResponseWriter, r *http.Request, live realtime.Live, clientIP string) (release func(), ok bool) {
+	d, limited, err := live.AllowUpgrade(r.Context(), clientIP)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "Rate limiter backend unavailable.")
+		return nil, false
+	}
+	if limited && !tellRate(w, d) {
+		return nil, false
+	}
+	version, err := protocol.Negotiate(r.URL.RawQuery)
+	if err == nil && version == protocol.V2 {
+		err = protocol.ErrUnsupportedV2
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return nil, false
+	}
+	if status, text := badUpgrade(r); status != 0 {
+		if status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", http.MethodGet)
+		}
+		refuse(w, status, text)
+		return nil, false
+	}
+	if h.hub.Draining() {
+		refuse(w, http.StatusServiceUnavailable, "Server shutting down")
+		return nil, false
+	}
+	release, ok, err = live.TakeSlot(r.Context(), clientIP)
+	switch {
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, "Rate limiter backend unavailable.")
+	case !ok:
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusTooManyRequests, "Too many connections from this address")
+	}
+	return release, ok && err == nil
+}
+
+// badUpgrade reports what is wrong with the headers of an upgrade request.
+func badUpgrade(r *http.Request) (status int, text string) {
+	switch {
+	case isStream(r):
+	case r.Method != http.MethodGet:
+		return http.StatusMethodNotAllowed, "method not allowed"
+	case !websocket.IsWebSocketUpgrade(r):
+		return http.StatusBadRequest, "not a WebSocket upgrade request"
+	}
+	if r.Header.Get("Sec-WebSocket-Version") != "13" {
+		return http.StatusBadRequest, "Sec-WebSocket-Version must be 13"
+	}
+	return 0, ""
+}
+
+// tellRate sets the headers of a rate limit, and refuses when it is exceeded.
+func tellRate(w http.ResponseWriter, d storage.RateDecision) bool {
+	reset := strconv.Itoa(int(math.Ceil(max(d.Reset, time.Second).Seconds())))
+	header := w.Header()
+	header.Set("X-RateLimit-Limit", strconv.Itoa(d.Limit))
+	header.Set("X-RateLimit-Remaining", strconv.Itoa(max(d.Remaining, 0)))
+	header.Set("X-RateLimit-Reset", reset)
+	if d.Allowed {
+		return true
+	}
+	header.Set("Retry-After", reset)
+	refuse(w, http.StatusTooManyRequests, "Too many connection attempts from this address")
+	return false
+}
+
+func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
