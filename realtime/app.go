@@ -154,7 +154,7 @@ func (a *App) appendConns(conns []*Conn) []*Conn {
 // closeAll closes every connection of the app with e.
 func (a *App) closeAll(e *protocol.Error) {
 	for _, c := range a.appendConns(nil) {
-		c.transport.Close(e)
+		c.end(e)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 type channel struct {
 	app  *App
 	info protocol.Channel
-	home int // the worker that serves the channel while it is small
 
 	// mu orders publishes, joins and leaves.
 	mu       sync.Mutex
@@ -42,10 +41,6 @@ type subscription struct {
 	off     atomic.Bool
 	member  *member // nil unless presence
 }
-
-// smallChannel is the number of subscribers up to which one worker serves them
-// all: spreading fewer costs more in wake-ups than it gains.
-const smallChannel = 128
 
 // pin finds or makes a channel and keeps it in the table until unpin.
 func (a *App) pin(info protocol.Channel) *channel {
@@ -99,7 +94,8 @@ func (ch *channel) join(c *Conn, m *protocol.Member, reply func()) (*subscriptio
 	}
 	ch.app.meter.subscribed(ch.info.Kind)
 	reply()
-	ch.partFor().add(sub)
+	c.channels.Add(1)
+	ch.partFor(c).add(sub)
 	ch.markCount()
 	return sub, nil
 }
@@ -118,6 +114,7 @@ func (sub *subscription) leave() {
 	sub.conn.transport.Silence(&sub.off)
 	sub.part.remove(sub)
 	sub.part = nil
+	sub.conn.channels.Add(-1)
 	ch.count--
 	if ch.presence != nil {
 		ch.presence.leave(ch, sub)
@@ -131,34 +128,21 @@ func (sub *subscription) leave() {
 }
 
 func (a *App) newChannel(info protocol.Channel) *channel {
-	ch := &channel{app: a, info: info, home: int(a.hub.nextID.Add(1)) % len(a.hub.workers)}
-	ch.parts = make([]*part, len(a.hub.workers))
+	ch := &channel{app: a, info: info, parts: make([]*part, len(a.hub.workers))}
 	if info.Kind == protocol.Presence {
 		ch.presence = newPresence()
 	}
 	return ch
 }
 
-// partFor picks the part for another subscriber. Subscribers never move.
-func (ch *channel) partFor() *part {
-	pick := ch.home
-	if ch.count > smallChannel {
-		least := -1
-		for i, p := range ch.parts {
-			n := 0
-			if p != nil {
-				n = p.size()
-			}
-			if least < 0 || n < least {
-				pick, least = i, n
-			}
-		}
+// partFor is the part of the worker that serves c. The caller holds mu.
+func (ch *channel) partFor(c *Conn) *part {
+	p := ch.parts[c.worker]
+	if p == nil {
+		p = newPart(ch.app.hub.workers[c.worker], ch.app)
+		ch.parts[c.worker] = p
 	}
-	if ch.parts[pick] == nil {
-		ch.parts[pick] = &part{worker: ch.app.hub.workers[pick], app: ch.app}
-		ch.parts[pick].room.L = &ch.parts[pick].mu
-	}
-	return ch.parts[pick]
+	return p
 }
 
 // send puts a frame in line for all subscribers but except. The caller holds mu.

@@ -57,6 +57,13 @@ type Conn struct {
 	heard atomic.Int64
 	timer timerState
 
+	// worker is the index of the worker that writes to the connection.
+	worker int
+	// channels counts subscriptions.
+	channels atomic.Int32
+	// gathered are frames of the worker's current round. Only the worker uses it.
+	gathered []Piece
+
 	// Rate windows. Only the reading goroutine uses them.
 	clientEvents, messages window
 
@@ -131,6 +138,7 @@ func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
 func (a *App) open(t Transport, hs Handshake) *Conn {
 	c := &Conn{hub: a.hub, app: a, clientIP: hs.ClientIP, transport: t, opened: time.Now()}
 	c.heard.Store(c.opened.UnixMilli())
+	c.worker = int(a.hub.nextID.Add(1) % uint64(len(a.hub.workers)))
 	c.timer.keepAlive = hs.KeepAlive.Milliseconds()
 	for {
 		c.id = protocol.NewSocketID()
@@ -147,6 +155,9 @@ func (a *App) open(t Transport, hs Handshake) *Conn {
 		}
 	}
 }
+
+// end closes the connection with e, after everything published before.
+func (c *Conn) end(e *protocol.Error) { c.hub.workers[c.worker].sendTo(c, nil, e) }
 
 // ID is the socket id.
 func (c *Conn) ID() string { return c.id }

@@ -16,6 +16,7 @@
 //	channel.mu     order of publishes, joins and leaves of one channel
 //	Conn.mu        subscriptions and identity of one connection
 //	part.mu        subscribers and pending frames of one worker's share
+//	worker.mu      what waits for one worker
 //	Transport      the outbound queue of one socket
 //
 // No lock is held while calling a driver.

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"runtime"
 	"sync"
 
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
@@ -17,9 +16,9 @@ const (
 	chunk = 128
 )
 
-// part is one worker's share of a channel: some of its subscribers, and the
-// frames that wait for them. Frames are joined here, once for all subscribers,
-// and written straight to each socket.
+// part is one worker's share of a channel: the subscribers that the worker
+// serves, and the frames that wait for them. Frames are joined here, once for
+// all subscribers, and written straight to each socket.
 type part struct {
 	worker *worker
 	app    *App
@@ -33,24 +32,26 @@ type part struct {
 	scheduled bool
 	pending   []pendingFrame
 	bytes     int
-	seq       uint64 // frames pushed so far
+	pushed    uint64 // frames pushed so far
 }
 
+// pendingFrame is a frame that waits, with its place in the worker's order.
 type pendingFrame struct {
 	frame  protocol.Frame
 	except *Conn
+	seq    uint64
 }
 
-func (p *part) size() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.subs) - p.holes
+func newPart(w *worker, a *App) *part {
+	p := &part{worker: w, app: a}
+	p.room.L = &p.mu
+	return p
 }
 
 func (p *part) add(sub *subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sub.part, sub.index, sub.from = p, len(p.subs), p.seq
+	sub.part, sub.index, sub.from = p, len(p.subs), p.pushed
 	p.subs = append(p.subs, sub)
 }
 
@@ -74,17 +75,67 @@ func (p *part) remove(sub *subscription) {
 	}
 }
 
+// compact closes the holes that removals during a flush have left.
+func (p *part) compact() {
+	if p.holes == 0 {
+		return
+	}
+	kept := p.subs[:0]
+	for _, sub := range p.subs {
+		if sub != nil {
+			sub.index = len(kept)
+			kept = append(kept, sub)
+		}
+	}
+	clear(p.subs[len(kept):])
+	p.subs, p.holes = kept, 0
+}
+
 func (p *part) push(f protocol.Frame, except *Conn) {
 	p.mu.Lock()
-	p.pending = append(p.pending, pendingFrame{f, except})
+	p.pending = append(p.pending, pendingFrame{f, except, p.worker.seq.Add(1)})
 	p.bytes += len(f)
-	p.seq++
+	p.pushed++
 	wake := !p.scheduled
 	p.scheduled = true
 	p.mu.Unlock()
 	if wake {
 		p.worker.enqueue(p)
 	}
+}
+
+// take removes the pending frames up to cutoff and starts a flush. first counts
+// the frames pushed before the first one taken.
+func (p *part) take(cutoff uint64) (frames []pendingFrame, first uint64, end int) {
+	p.mu.Lock()
+	n := len(p.pending)
+	for n > 0 && p.pending[n-1].seq > cutoff {
+		n--
+	}
+	frames = p.pending[:n:n]
+	first = p.pushed - uint64(len(p.pending))
+	p.pending = p.pending[n:]
+	if len(p.pending) == 0 {
+		p.pending = nil
+	}
+	for _, f := range frames {
+		p.bytes -= len(f.frame)
+	}
+	p.flushing = true
+	end = len(p.subs)
+	p.mu.Unlock()
+	p.room.Broadcast()
+	return frames, first, end
+}
+
+// flushed ends a flush. more says that frames have come meanwhile.
+func (p *part) flushed() (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flushing = false
+	p.compact()
+	p.scheduled = len(p.pending) > 0
+	return p.scheduled
 }
 
 // full reports whether publishers should wait.
@@ -104,149 +155,12 @@ func (p *part) waitRoom() {
 	p.mu.Unlock()
 }
 
-// worker flushes parts, one at a time. There is one per core.
-type worker struct {
-	hub *Hub
-
-	mu     sync.Mutex
-	wake   sync.Cond
-	queue  []*part
-	closed bool
-
-	// scratch is reused between flushes.
-	queueSpare []*part
-	targets    [chunk]target
-}
-
-// target is a subscriber with what the walk needs of it.
-type target struct {
-	sub  *subscription
-	from uint64
-}
-
-func newWorker(h *Hub) *worker {
-	w := &worker{hub: h}
-	w.wake.L = &w.mu
-	return w
-}
-
-func (w *worker) enqueue(p *part) {
-	w.mu.Lock()
-	w.queue = append(w.queue, p)
-	first := len(w.queue) == 1
-	w.mu.Unlock()
-	if first {
-		w.wake.Signal()
-	}
-}
-
-func (w *worker) close() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.wake.Signal()
-}
-
-func (w *worker) run() {
-	for {
-		parts := w.next()
-		if parts == nil {
-			return
-		}
-		for i, p := range parts {
-			parts[i] = nil
-			w.hub.guard("fan-out", func() { w.flush(p) })
-		}
-		w.queueSpare = parts[:0]
-	}
-}
-
-// next waits for parts to flush. It returns nil when the worker is closed.
-func (w *worker) next() []*part {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(w.queue) == 0 && !w.closed {
-		w.wake.Wait()
-	}
-	if len(w.queue) == 0 {
-		return nil
-	}
-	parts := w.queue
-	w.queue = w.queueSpare
-	return parts
-}
-
-// flush writes what is pending in p to its subscribers.
-func (w *worker) flush(p *part) {
-	p.mu.Lock()
-	frames := p.pending
-	first := p.seq - uint64(len(frames))
-	p.pending = nil
-	p.bytes, p.scheduled, p.flushing = 0, false, true
-	end := len(p.subs)
-	p.mu.Unlock()
-	p.room.Broadcast()
-
-	for start := 0; start < len(frames); {
-		b := joinFrames(frames[start:], first+uint64(start))
-		w.walk(p, &b, end)
-		start += len(b.ends)
-	}
-
-	p.mu.Lock()
-	p.flushing = false
-	p.compact()
-	p.mu.Unlock()
-}
-
-// compact closes the holes that removals during the flush have left.
-func (p *part) compact() {
-	if p.holes == 0 {
-		return
-	}
-	kept := p.subs[:0]
-	for _, sub := range p.subs {
-		if sub != nil {
-			sub.index = len(kept)
-			kept = append(kept, sub)
-		}
-	}
-	clear(p.subs[len(kept):])
-	p.subs, p.holes = kept, 0
-}
-
-// walk delivers b to the first end subscribers of p.
-func (w *worker) walk(p *part, b *batch, end int) {
-	var sent, written int
-	for start := 0; start < end; start += chunk {
-		n := 0
-		p.mu.Lock()
-		for _, sub := range p.subs[start:min(start+chunk, end)] {
-			if sub != nil {
-				w.targets[n] = target{sub, sub.from}
-				n++
-			}
-		}
-		p.mu.Unlock()
-		for _, t := range w.targets[:n] {
-			frames, bytes := b.deliver(t)
-			sent += frames
-			written += bytes
-		}
-		clear(w.targets[:n])
-		if end > chunk {
-			runtime.Gosched()
-		}
-	}
-	p.app.meter.sent(sent, written)
-}
-
 // batch is a run of frames joined into one buffer, which all subscribers share.
 type batch struct {
 	joined []byte
 	ends   []int // where each frame ends in joined
 	frames []pendingFrame
-	first  uint64 // sequence number of the frame before the first
+	first  uint64 // frames of the part that were pushed before the first of these
 	except bool   // some frame leaves out a connection
 }
 
@@ -276,12 +190,17 @@ func joinFrames(frames []pendingFrame, first uint64) batch {
 	return b
 }
 
+// skip is the number of frames that were decided before t joined.
+func (b *batch) skip(t target) int {
+	if t.from <= b.first {
+		return 0
+	}
+	return int(min(t.from-b.first, uint64(len(b.ends))))
+}
+
 // deliver hands the frames that concern t to its socket.
 func (b *batch) deliver(t target) (frames, bytes int) {
-	skip := 0
-	if t.from > b.first {
-		skip = int(min(t.from-b.first, uint64(len(b.ends))))
-	}
+	skip := b.skip(t)
 	if skip == len(b.ends) {
 		return 0, 0
 	}

@@ -113,10 +113,10 @@ func (h *Hub) closeAll(ctx context.Context, e *protocol.Error, period time.Durat
 		if i > 0 && i%batch == 0 && !sleep(ctx, step) {
 			break
 		}
-		c.transport.Close(e)
+		c.end(e)
 	}
 	for _, c := range conns {
-		c.transport.Close(e) // those the bound has cut off; closing twice does nothing
+		c.end(e) // those the bound has cut off; closing twice does nothing
 	}
 	for h.sockets.Load() > 0 && sleep(ctx, 5*time.Millisecond) { //nolint:revive // the condition is the work
 	}

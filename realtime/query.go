@@ -150,7 +150,7 @@ func (c *Conn) state() ConnState {
 func (h *Hub) Kick(socketID string, e *protocol.Error) bool {
 	for _, a := range h.liveApps() {
 		if c := a.conn(socketID); c != nil {
-			c.transport.Close(e)
+			c.end(e)
 			return true
 		}
 	}

@@ -115,7 +115,7 @@ func (a *App) unwatchLocked(c *Conn) {
 // tellWatchersLocked sends a change of one user to every connection watching it.
 func (a *App) tellWatchersLocked(f protocol.Frame, id string) {
 	for c := range a.watchers[id] {
-		c.transport.Deliver(f, 1, nil)
+		a.hub.workers[c.worker].sendTo(c, f, nil)
 	}
 }
 
@@ -153,20 +153,17 @@ func (c *Conn) currentUser() *user {
 
 // sendUser delivers a frame to every socket of a user, except one.
 func (a *App) sendUser(id string, f protocol.Frame, except string) {
-	var sent int
 	for _, c := range a.userConns(id) {
 		if c.id != except {
-			c.transport.Deliver(f, 1, nil)
-			sent++
+			a.hub.workers[c.worker].sendTo(c, f, nil)
 		}
 	}
-	a.meter.sent(sent, sent*len(f))
 }
 
 // closeUser closes every socket of a user.
 func (a *App) closeUser(id string, e *protocol.Error) {
 	for _, c := range a.userConns(id) {
-		c.transport.Close(e)
+		c.end(e)
 	}
 }
 

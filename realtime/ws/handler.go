@@ -3,6 +3,7 @@ package ws
 import (
 	"math"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -16,12 +17,19 @@ import (
 
 // Handler admits sockets to a hub.
 type Handler struct {
-	hub *realtime.Hub
+	hub      *realtime.Hub
+	portable bool
 }
 
-// New makes a handler for the sockets of hub. It holds nothing else, so each
+// PortableReader is an environment variable that makes Linux read like other
+// systems, with a waiting goroutine for each socket, to measure the difference.
+const PortableReader = "SOCKUDO_PORTABLE_READER"
+
+// New makes a handler for the sockets of hub. It holds no state, so each
 // configuration may make its own.
-func New(hub *realtime.Hub) *Handler { return &Handler{hub} }
+func New(hub *realtime.Hub) *Handler {
+	return &Handler{hub: hub, portable: os.Getenv(PortableReader) != ""}
+}
 
 // ServeHTTP answers GET /app/{key}. On HTTP/1.1 it returns after the upgrade and
 // the socket lives on; on HTTP/2 and 3 it returns when the socket ends. clientIP

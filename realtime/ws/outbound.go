@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -50,6 +51,31 @@ func (s *socket) Deliver(joined []byte, frames int, off *atomic.Bool) {
 		return
 	}
 	full := !s.push(joined, frames, true)
+	s.out.mu.Unlock()
+	if full {
+		s.overflow()
+	}
+}
+
+// DeliverPieces queues frames of several channels with one write.
+func (s *socket) DeliverPieces(pieces []realtime.Piece) {
+	s.out.mu.Lock()
+	if s.out.closing {
+		s.out.mu.Unlock()
+		return
+	}
+	size, frames := 0, 0
+	for _, p := range pieces {
+		size += len(p.Frame)
+	}
+	joined := make([]byte, 0, size)
+	for _, p := range pieces {
+		if p.Off == nil || !p.Off.Load() {
+			joined = append(joined, p.Frame...)
+			frames++
+		}
+	}
+	full := frames > 0 && !s.push(joined, frames, true)
 	s.out.mu.Unlock()
 	if full {
 		s.overflow()

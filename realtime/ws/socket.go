@@ -18,17 +18,18 @@ import (
 
 // socket is one WebSocket. It is the hub's Transport.
 type socket struct {
-	hub     *realtime.Hub
-	conn    atomic.Pointer[realtime.Conn] // nil for a refused connection
-	ws      *websocket.Conn
-	br      *bufio.Reader
-	raw     net.Conn
-	fd      int // for direct writes and readiness; -1 when there is none
-	early   []byte
-	opening *handshake // until the response is written
-	release func()
-	watch   watch
-	out     outbound
+	hub      *realtime.Hub
+	conn     atomic.Pointer[realtime.Conn] // nil for a refused connection
+	ws       *websocket.Conn
+	br       *bufio.Reader
+	raw      net.Conn
+	fd       int // for direct writes and readiness; -1 when there is none
+	early    []byte
+	portable bool       // reads with a waiting goroutine
+	opening  *handshake // until the response is written
+	release  func()
+	watch    watch
+	out      outbound
 }
 
 // take makes conn the socket's connection.

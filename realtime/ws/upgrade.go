@@ -55,7 +55,7 @@ func keepAlive(r *http.Request) time.Duration {
 // like HTTP/1.1 and a connection that catches the response it writes, so one path
 // serves all versions and the real response is the server's own.
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*socket, error) {
-	s := &socket{hub: h.hub}
+	s := &socket{hub: h.hub, portable: h.portable}
 	hs := &handshake{socket: s, w: w, r: r, stream: isStream(r)}
 	request := r
 	if hs.stream {

@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,13 +25,10 @@ var poller struct {
 
 const events = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<30 // EPOLLONESHOT
 
-// portableReader makes the tests use the reader of other systems.
-var portableReader = os.Getenv("SOCKUDO_PORTABLE_READER") != ""
-
 // arm waits for input and then calls ready in a fresh goroutine. The lock of the
 // queue keeps the descriptor from being closed, and used anew, meanwhile.
 func (s *socket) arm() {
-	if portableReader {
+	if s.portable {
 		s.armPortable()
 		return
 	}
