@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,10 +70,11 @@ func (h *Hub) settings() *Settings {
 // when the hub has no others; otherwise with Activate.
 func (h *Hub) Attach(generation uint64, s *Settings) {
 	h.leaseMu.Lock()
-	defer h.leaseMu.Unlock()
 	h.leases = append(h.leases, &lease{generation: generation, settings: s})
-	slices.SortFunc(h.leases, func(a, b *lease) int { return int(int64(a.generation) - int64(b.generation)) })
-	h.electLocked()
+	slices.SortFunc(h.leases, func(a, b *lease) int { return cmp.Compare(a.generation, b.generation) })
+	changed := h.electLocked()
+	h.leaseMu.Unlock()
+	changed.apply(h)
 }
 
 // Start subscribes to the adapter of an attached configuration. An error leaves
@@ -99,11 +101,13 @@ func (h *Hub) Start(generation uint64) error {
 // changes to live connections.
 func (h *Hub) Activate(generation uint64) {
 	h.leaseMu.Lock()
-	defer h.leaseMu.Unlock()
+	var changed change
 	if l := h.findLocked(generation); l != nil {
 		l.started = true
-		h.electLocked()
+		changed = h.electLocked()
 	}
+	h.leaseMu.Unlock()
+	changed.apply(h)
 }
 
 // Detach removes a configuration. If it was current, the newest started one left
@@ -118,9 +122,10 @@ func (h *Hub) Detach(ctx context.Context, generation uint64) {
 		return
 	}
 	h.leases = slices.DeleteFunc(h.leases, func(other *lease) bool { return other == l })
-	h.electLocked()
+	changed := h.electLocked()
 	l.retired.Store(true)
 	h.leaseMu.Unlock()
+	changed.apply(h)
 
 	for l.users.Load() > 0 && sleep(ctx, pollUsers) { //nolint:revive // the condition is the work
 	}
@@ -142,9 +147,19 @@ func (h *Hub) findLocked(generation uint64) *lease {
 	return nil
 }
 
+// change is one of the current settings. The zero value is none.
+type change struct{ old, current *Settings }
+
+// apply adjusts live connections, without the lock: it asks drivers.
+func (c change) apply(h *Hub) {
+	if c.old != nil {
+		h.apply(c.old, c.current)
+	}
+}
+
 // electLocked makes the newest started configuration current, or the newest one
 // while the hub is new. The last one stays current until the hub ends.
-func (h *Hub) electLocked() {
+func (h *Hub) electLocked() change {
 	var best *lease
 	for _, l := range h.leases {
 		if l.started {
@@ -155,11 +170,12 @@ func (h *Hub) electLocked() {
 		best = h.leases[len(h.leases)-1]
 	}
 	if best == nil {
-		return
+		return change{}
 	}
 	if old := h.current.Swap(best); old != best && old != nil {
-		h.apply(old.settings, best.settings)
+		return change{old.settings, best.settings}
 	}
+	return change{}
 }
 
 // Generation is the number of the current configuration, zero before the first.
