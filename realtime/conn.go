@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -87,6 +89,26 @@ func (h *Hub) Connect(ctx context.Context, t Transport, hs Handshake) (*Conn, *p
 	}
 	defer live.Release()
 	s := live.Settings
+	a, e := h.admitTo(ctx, s, hs)
+	if e == nil {
+		e = a.admit(s, hs)
+	}
+	if e != nil {
+		s.Log.Info("connection refused", zap.String("app_key", clip(hs.Key)), zap.String("client_ip", hs.ClientIP),
+			zap.String("origin", clip(hs.Origin)), zap.Int("code", e.Code), zap.String("reason", e.Message))
+		return nil, e
+	}
+	c := a.open(t, hs)
+	if ce := s.Log.Check(zap.DebugLevel, "connected"); ce != nil {
+		ce.Write(zap.String("app", a.id), zap.String("socket_id", c.id), zap.String("client_ip", hs.ClientIP))
+	}
+	t.Send(protocol.ConnectionEstablished(c.id, int(max(s.ActivityTimeout, time.Second)/time.Second)))
+	h.wheel.add(c)
+	return c, nil
+}
+
+// admitTo finds the app of a handshake.
+func (h *Hub) admitTo(ctx context.Context, s *Settings, hs Handshake) (*App, *protocol.Error) {
 	record, err := s.Drivers.Apps.AppByKey(ctx, hs.Key)
 	switch {
 	case isNotFound(err):
@@ -94,20 +116,17 @@ func (h *Hub) Connect(ctx context.Context, t Transport, hs Handshake) (*Conn, *p
 		return nil, protocol.ErrAppNotFound
 	case err != nil:
 		h.metrics.refused("", "app_lookup_failed")
+		s.Log.Error("looking up an app", zap.Error(err))
 		return nil, protocol.ErrStoreDown
 	case !record.Enabled:
 		h.metrics.refused(record.ID, "app_disabled")
 		return nil, protocol.ErrAppDisabled
 	}
-	a := h.app(record)
-	if e := a.admit(s, hs); e != nil {
-		return nil, e
-	}
-	c := a.open(t, hs)
-	t.Send(protocol.ConnectionEstablished(c.id, int(max(s.ActivityTimeout, time.Second)/time.Second)))
-	h.wheel.add(c)
-	return c, nil
+	return h.app(record), nil
 }
+
+// clip bounds what a client can put into a log line.
+func clip(s string) string { return s[:min(len(s), 128)] }
 
 // admit checks what the app and the node allow, and counts the connection in.
 func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
@@ -183,6 +202,9 @@ func (c *Conn) Disconnect() {
 	s.mu.Lock()
 	delete(s.conns, c.id)
 	s.mu.Unlock()
+	if ce := c.hub.log().Check(zap.DebugLevel, "disconnected"); ce != nil {
+		ce.Write(zap.String("app", c.app.id), zap.String("socket_id", c.id), zap.Duration("after", time.Since(c.opened)))
+	}
 	c.app.sockets.Add(-1)
 	c.app.meter.disconnected()
 	c.hub.sockets.Add(-1)

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -165,7 +166,10 @@ func (a *appMeter) failed(e *protocol.Error) {
 }
 
 // SlowConsumer counts a connection of the app that was closed for being too slow.
-func (c *Conn) SlowConsumer() { c.app.meter.m.slowConsumers.WithLabelValues(c.app.id).Inc() }
+func (c *Conn) SlowConsumer() {
+	c.app.meter.m.slowConsumers.WithLabelValues(c.app.id).Inc()
+	c.hub.log().Info("closing a slow connection", zap.String("app", c.app.id), zap.String("socket_id", c.id), zap.String("client_ip", c.clientIP))
+}
 
 // Dropped counts frames that a slow connection did not get.
 func (c *Conn) Dropped(frames int) {
