@@ -1,0 +1,37 @@
+package memory
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/storage"
+	"github.com/sockudo/caddy-sockudo/storage/storagetest"
+)
+
+func TestAppManagerSuite(t *testing.T) {
+	storagetest.TestAppManager(t, func(t *testing.T, apps []*storage.App) storage.AppManager {
+		m, err := NewAppManager(apps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	})
+}
+
+func TestLocalSuite(t *testing.T) {
+	storagetest.TestAdapter(t, func(*testing.T) storage.Adapter { return NewLocal() })
+}
+
+func TestCacheSuite(t *testing.T) {
+	storagetest.TestCache(t, func(*testing.T) storage.Cache { return NewCache(CacheOptions{MaxBytes: 1 << 20}) })
+}
+
+func TestRateLimiterSuite(t *testing.T) {
+	storagetest.TestRateLimiter(t, func(*testing.T) storage.RateLimiter { return NewRateLimiter(RateLimiterOptions{}) })
+}
+
+func TestQueueSuite(t *testing.T) {
+	storagetest.TestQueue(t, func(*testing.T) storage.Queue {
+		return NewQueue(QueueOptions{MaxBytes: 1 << 20, RetryBase: 20 * time.Millisecond})
+	})
+}
