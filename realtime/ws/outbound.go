@@ -213,7 +213,9 @@ func (s *socket) writeJoined(queue [][]byte, buffer []byte, timeout time.Duratio
 			return buffer, err
 		}
 	}
-	return buffer, nil
+	// On HTTP/2 a deadline is a timer that ends the stream when it fires, with or
+	// without a write.
+	return buffer, s.raw.SetWriteDeadline(time.Time{})
 }
 
 // Close sends an error frame and a close frame of equal code and ends the socket

@@ -1,0 +1,171 @@
+package rest
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+// emptyAnswer is what a publish answers that asked for nothing. The official
+// libraries' own tests want exactly this.
+var emptyAnswer = []byte(`{}`)
+
+const (
+	eventBusy = "Idempotent publish is still in progress"
+	batchBusy = "Idempotent batch publish is still in progress"
+)
+
+// events publishes one event (section 2.1).
+func (c *call) events() ([]byte, *failure) {
+	object, f := c.document()
+	if f != nil {
+		return nil, f
+	}
+	e := &c.event
+	if f := e.parse(object, c.maxChannels()); f != nil {
+		return nil, f
+	}
+	if f := c.allowEvents(1); f != nil {
+		return nil, f
+	}
+	key, given := e.key.text, e.key.set
+	if !given {
+		key, given = c.headerKey()
+	}
+	if !given || !c.idempotent() {
+		return c.publishEvent(c.r.Context(), e)
+	}
+	if f := c.checkKey(key); f != nil {
+		return nil, f
+	}
+	c.keyed = true
+	answer, _, f := c.once(c.cacheKey("idempotency", key), eventBusy, func(ctx context.Context) ([]byte, *failure) {
+		return c.publishEvent(ctx, e)
+	})
+	return answer, f
+}
+
+// publishEvent publishes an event and makes the answer.
+func (c *call) publishEvent(ctx context.Context, e *event) ([]byte, *failure) {
+	if f := c.checkClaimKey(e); f != nil {
+		return nil, f
+	}
+	if f := c.publish(ctx, e); f != nil {
+		return nil, f
+	}
+	if !e.asks() {
+		return emptyAnswer, nil
+	}
+	c.out = append(c.out[:0], `{"channels":{`...)
+	for i, name := range e.channels {
+		if i > 0 {
+			c.out = append(c.out, ',')
+		}
+		c.out = protocol.AppendString(c.out, name)
+		c.out = append(c.out, ':')
+		c.out = c.appendAck(ctx, c.out, e, i)
+	}
+	c.out = append(c.out, `}}`...)
+	return c.out, nil
+}
+
+// publish sends an event to each of its channels, in their order. All are
+// attempted; of the failures the first counts, and nothing is taken back.
+func (c *call) publish(ctx context.Context, e *event) *failure {
+	data, f := c.check(e)
+	if f != nil {
+		return f
+	}
+	e.channels = distinct(e.channels)
+	key, claimed := e.claimKey()
+	claimed = claimed && c.idempotent()
+	var first *failure
+	repeated := false
+	for _, name := range e.channels {
+		var ack string
+		if e.asks() || claimed {
+			ack = e.ackID()
+		}
+		f := c.checkChannel(name)
+		if f == nil {
+			one := realtime.Event{Channel: name, Name: e.name, Data: data, Except: e.socketID}
+			if claimed {
+				var known bool
+				ack, known, f = c.publishOnce(ctx, one, key, ack)
+				repeated = repeated || known
+			} else if err := c.live.Publish(ctx, c.app, one); err != nil {
+				f = c.internal("publishing an event", err)
+			}
+		}
+		if first == nil {
+			first = f
+		}
+		e.acks = append(e.acks, ack)
+	}
+	if claimed || c.keyed {
+		c.live.Hub.Idempotent(c.app.ID, repeated)
+	}
+	return first
+}
+
+func (c *call) checkChannel(name string) *failure {
+	if err := c.rules.Check(protocol.ParseChannel(name)); err != nil {
+		return invalidInput.with(err.Error())
+	}
+	return nil
+}
+
+// appendAck appends the acknowledgement of channel i and what was asked about
+// it. A count that cannot be had is left out.
+func (c *call) appendAck(ctx context.Context, dst []byte, e *event, i int) []byte {
+	dst = append(dst, `{"acknowledgement_id":`...)
+	dst = protocol.AppendString(dst, e.acks[i])
+	if e.info.userCount || e.info.subscriptionCount {
+		if state, err := c.live.Channel(ctx, c.app, e.channels[i]); err == nil {
+			dst = appendCounts(dst, state, e.info)
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendCounts appends the counts that were asked for, each after a comma.
+// user_count is for presence channels only.
+func appendCounts(dst []byte, state realtime.ChannelState, info attributes) []byte {
+	if info.userCount && state.Presence {
+		dst = append(dst, `,"user_count":`...)
+		dst = strconv.AppendInt(dst, int64(state.Users), 10)
+	}
+	if info.subscriptionCount {
+		dst = append(dst, `,"subscription_count":`...)
+		dst = strconv.AppendInt(dst, int64(state.Subscriptions), 10)
+	}
+	return dst
+}
+
+// ackID is the acknowledgement of one channel: the client's own id of the
+// message, else a new one.
+func (e *event) ackID() string {
+	if e.messageID.text != "" {
+		return e.messageID.text
+	}
+	return newID()
+}
+
+// distinct drops channels that are named twice, in place: an event reaches a
+// channel once.
+func distinct(names []string) []string {
+	if len(names) < 2 {
+		return names
+	}
+	seen := make(map[string]struct{}, len(names))
+	kept := names[:0]
+	for _, name := range names {
+		if _, twice := seen[name]; !twice {
+			seen[name] = struct{}{}
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
