@@ -1,0 +1,200 @@
+package sockudo
+
+import (
+	"encoding/json"
+)
+
+// HubConfig is what one configuration says about a hub. Every word of it is the
+// same in JSON and in a Caddyfile.
+//
+// Wherever a value is text, a number, a duration, a size or a switch, it may be
+// or contain the placeholders {env.*}, {file.*} and {system.*}. They are expanded
+// when the configuration is loaded; one that expands to nothing is an error.
+type HubConfig struct {
+	// EnvOverrides lets environment variables such as SOCKUDO_DEFAULT_APP_ID and
+	// ADAPTER_DRIVER override what is written here. Default: on.
+	EnvOverrides Switch `json:"env_overrides,omitempty"`
+
+	// Mode is "production" or "development". In production mode, credentials that
+	// everybody knows from the documentation are warned about. Default: production.
+	Mode string `json:"mode,omitempty" words:"production development"`
+
+	// NodeID names this process to other nodes and in the admin API. Default: a
+	// random name that lasts as long as the process.
+	NodeID string `json:"node_id,omitempty"`
+
+	// MaxConnections is the number of open sockets on this node; over it a client
+	// is refused with 4100 and comes back later. Default: 0, unlimited.
+	MaxConnections Number `json:"max_connections,omitempty"`
+
+	// ActivityTimeout is the silence of a client after which the server pings it.
+	// Clients are told it in whole seconds. Default: 120s.
+	ActivityTimeout Duration `json:"activity_timeout,omitempty" min:"1s"`
+
+	// AuthenticationTimeout closes sockets with 4009 that have not been authorized
+	// by then, of apps with user authentication. Default: 3600s.
+	AuthenticationTimeout Duration `json:"authentication_timeout,omitempty" min:"1s"`
+
+	// HealthTimeout bounds each dependency check of /up. Default: 2s.
+	HealthTimeout Duration `json:"health_timeout,omitempty" min:"1ms"`
+
+	// DrainPeriod is the time over which sockets are closed when the process ends,
+	// so that clients do not all come back at once. Default: 5s.
+	DrainPeriod Duration `json:"drain_period,omitempty"`
+
+	// DrainTimeout is when the process goes on to end, whatever is still open. It
+	// must not be shorter than the drain period. Default: 10s, or the drain period
+	// and 5s if that is more.
+	DrainTimeout Duration `json:"drain_timeout,omitempty"`
+
+	// Usage serves /usage and /stats to everybody on this site. The admin API has
+	// them in any case. Default: off.
+	Usage Switch `json:"usage,omitempty"`
+
+	// Apps are the apps that are written here. In a Caddyfile each is a block
+	// "app ID". Default: none.
+	Apps []*AppConfig `json:"apps,omitempty"`
+
+	// AppManagerRaw selects where app records come from, a module in the namespace
+	// sockudo.app_managers. Default: memory, which holds the apps of this
+	// configuration.
+	AppManagerRaw json.RawMessage `json:"app_manager,omitempty" caddy:"namespace=sockudo.app_managers inline_key=driver"`
+
+	// AdapterRaw selects what carries events between nodes, a module in the
+	// namespace sockudo.adapters. Default: local, for one node.
+	AdapterRaw json.RawMessage `json:"adapter,omitempty" caddy:"namespace=sockudo.adapters inline_key=driver"`
+
+	// CacheRaw selects what keeps the last events of cache channels and the keys of
+	// idempotent publishes, a module in the namespace sockudo.caches. Default: memory.
+	CacheRaw json.RawMessage `json:"cache,omitempty" caddy:"namespace=sockudo.caches inline_key=driver"`
+
+	// QueueRaw selects what runs jobs in the background, a module in the namespace
+	// sockudo.queues. Default: memory.
+	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=sockudo.queues inline_key=driver"`
+
+	// RateLimiter limits handshakes, HTTP calls, sockets and events. Default, when
+	// there is no such block: 100 HTTP calls and 20 handshakes per minute and
+	// client address, loopback and private addresses excepted.
+	RateLimiter *RateLimiterConfig `json:"rate_limiter,omitempty"`
+
+	// WebSocket bounds one connection.
+	WebSocket *WebSocketConfig `json:"websocket,omitempty"`
+
+	// CORS answers cross-origin requests to the HTTP API.
+	CORS *CORSConfig `json:"cors,omitempty"`
+
+	// HTTP bounds requests to the HTTP API.
+	HTTP *HTTPConfig `json:"http,omitempty"`
+
+	// ChannelLimits hold for apps that have no limits of their own.
+	ChannelLimits *ChannelLimitsConfig `json:"channel_limits,omitempty"`
+
+	// EventLimits hold for apps that have no limits of their own.
+	EventLimits *EventLimitsConfig `json:"event_limits,omitempty"`
+
+	// Presence bounds presence channels of apps that have no limits of their own.
+	Presence *PresenceConfig `json:"presence,omitempty"`
+
+	// Idempotency makes repeated publishes with one key count once.
+	Idempotency *IdempotencyConfig `json:"idempotency,omitempty"`
+
+	// Metrics are the collectors of this hub.
+	Metrics *MetricsConfig `json:"metrics,omitempty"`
+}
+
+// WebSocketConfig bounds one connection.
+type WebSocketConfig struct {
+	// MaxMessages bounds the outbound queue of a socket, in frames; "none" removes
+	// the bound. Default: 1000.
+	MaxMessages Number `json:"max_messages,omitempty" none:"yes"`
+
+	// MaxBytes bounds the outbound queue of a socket, in bytes; "none" removes the
+	// bound. Default: 1MiB.
+	MaxBytes Size `json:"max_bytes,omitempty" none:"yes"`
+
+	// OnBufferFull says what happens to a socket whose queue is full: "disconnect"
+	// closes it with 4100, "drop" drops what does not fit. Default: disconnect.
+	OnBufferFull string `json:"on_buffer_full,omitempty" words:"disconnect drop"`
+
+	// MaxPayload is the largest inbound message, in bytes; over it the socket is
+	// closed with 1009. Default: 64KiB.
+	MaxPayload Size `json:"max_payload,omitempty" min:"1"`
+}
+
+// CORSConfig answers cross-origin requests to the HTTP API.
+type CORSConfig struct {
+	// Origins are patterns as for an app's allowed_origins. Default: any origin.
+	Origins []string `json:"origins,omitempty"`
+
+	// Methods are the methods that a cross-origin request may use. Default: GET,
+	// POST, PUT, PATCH, DELETE and OPTIONS.
+	Methods []string `json:"methods,omitempty"`
+
+	// Headers are the headers that a cross-origin request may carry. Default:
+	// Authorization, Content-Type, X-Requested-With, Accept and X-Idempotency-Key.
+	Headers []string `json:"headers,omitempty"`
+
+	// Credentials admits cookies. It needs origins that are not any. Default: off.
+	Credentials Switch `json:"credentials,omitempty"`
+}
+
+// HTTPConfig bounds requests to the HTTP API.
+type HTTPConfig struct {
+	// MaxBody is the largest request body, in bytes. Default: 10MiB.
+	MaxBody Size `json:"max_body,omitempty" min:"1"`
+}
+
+// ChannelLimitsConfig hold for apps that have no limits of their own.
+type ChannelLimitsConfig struct {
+	// MaxNameLength is the longest channel name, in bytes. Default: 200.
+	MaxNameLength Number `json:"max_name_length,omitempty" min:"1"`
+
+	// CacheTTL is how long a cache channel keeps its last event. Default: 3600s.
+	CacheTTL Duration `json:"cache_ttl,omitempty" min:"1ms"`
+}
+
+// EventLimitsConfig hold for apps that have no limits of their own.
+type EventLimitsConfig struct {
+	// MaxChannelsAtOnce is the number of channels of one event. Default: 100.
+	MaxChannelsAtOnce Number `json:"max_channels_at_once,omitempty" min:"1"`
+
+	// MaxNameLength is the longest event name, in bytes. Default: 200.
+	MaxNameLength Number `json:"max_name_length,omitempty" min:"1"`
+
+	// MaxPayload bounds the data of one event, in bytes. Default: 100KiB.
+	MaxPayload Size `json:"max_payload,omitempty" min:"1"`
+
+	// MaxBatchSize is the number of events in one batch. Default: 10.
+	MaxBatchSize Number `json:"max_batch_size,omitempty" min:"1"`
+}
+
+// PresenceConfig bounds presence channels.
+type PresenceConfig struct {
+	// MaxMembers is the number of users in one presence channel. Default: 100.
+	MaxMembers Number `json:"max_members,omitempty" min:"1"`
+
+	// MaxMemberSize bounds user_info of one member, in bytes. Default: 2KiB.
+	MaxMemberSize Size `json:"max_member_size,omitempty" min:"1"`
+}
+
+// IdempotencyConfig makes repeated publishes with one key count once.
+type IdempotencyConfig struct {
+	// Enabled makes keys count. Default: on.
+	Enabled Switch `json:"enabled,omitempty"`
+
+	// TTL is how long a key is remembered. Default: 120s.
+	TTL Duration `json:"ttl,omitempty" min:"1ms"`
+
+	// MaxKeyLength is the longest key, in bytes. Default: 128.
+	MaxKeyLength Number `json:"max_key_length,omitempty" min:"1"`
+}
+
+// MetricsConfig are the collectors of a hub. They appear wherever Caddy serves
+// metrics: the metrics directive, and /metrics of the admin API.
+type MetricsConfig struct {
+	// Enabled registers the collectors. Default: on.
+	Enabled Switch `json:"enabled,omitempty"`
+
+	// Prefix begins the name of each metric. Default: "sockudo_".
+	Prefix string `json:"prefix,omitempty"`
+}

@@ -1,0 +1,254 @@
+package sockudo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sockudo/caddy-sockudo/storage"
+	_ "github.com/sockudo/caddy-sockudo/storage/memory" // the drivers of the default build
+)
+
+// The kinds of drivers, by the word that selects one.
+const (
+	kindApps        = "app_manager"
+	kindAdapter     = "adapter"
+	kindCache       = "cache"
+	kindQueue       = "queue"
+	kindRateLimiter = "rate_limiter"
+)
+
+// namespaces are those of the modules, by kind.
+var namespaces = map[string]string{
+	kindApps:        "sockudo.app_managers",
+	kindAdapter:     "sockudo.adapters",
+	kindCache:       "sockudo.caches",
+	kindQueue:       "sockudo.queues",
+	kindRateLimiter: "sockudo.rate_limiters",
+}
+
+// defaultDrivers are those of a hub that names none.
+var defaultDrivers = map[string]string{
+	kindApps: "memory", kindAdapter: "local", kindCache: "memory", kindQueue: "memory", kindRateLimiter: "memory",
+}
+
+// driverAliases are other words for a driver.
+var driverAliases = map[string]string{
+	"pgsql": "postgres", "postgresql": "postgres", "scylla": "scylladb", "surreal": "surrealdb",
+	"gcp_pubsub": "google_pubsub", "pubsub": "google_pubsub", "rabbit_mq": "rabbitmq", "apache_iggy": "iggy",
+}
+
+// driverPackages are where the drivers of this project are, below storage/.
+var driverPackages = map[string]string{
+	"redis": "redis", "redis_cluster": "redis", "postgres": "sql", "mysql": "sql", "sqlite": "sql", "nats": "nats",
+	"kafka": "kafka", "rabbitmq": "rabbitmq", "pulsar": "pulsar", "google_pubsub": "google_pubsub", "iggy": "iggy",
+	"sqs": "sqs", "sns": "sns", "dynamodb": "dynamodb", "scylladb": "scylladb", "surrealdb": "surrealdb",
+	"memory": "memory", "local": "memory",
+}
+
+// laterOfDriver are words beside a driver's own for features that this version
+// does not have.
+var laterOfDriver = map[string][]string{
+	"sockudo.app_managers": {"cache"},
+	"sockudo.adapters": {
+		"fallback_to_local", "socket_counting", "enable_socket_counting", "aggregate_counts", "fast_presence_transitions",
+		"cluster_health", "request_timeout", "buffer_multiplier_per_cpu",
+	},
+}
+
+func isLaterOfDriver(namespace, word string) bool {
+	return slices.Contains(laterOfDriver[namespace], word)
+}
+
+// driverName is the one spelling of a driver's name.
+func driverName(word string) string {
+	name := strings.ReplaceAll(strings.ToLower(word), "-", "_")
+	if other, ok := driverAliases[name]; ok {
+		return other
+	}
+	return name
+}
+
+// findDriver is the id of the module of a driver. It is an error if that is not
+// part of this Caddy.
+func findDriver(namespace, word string) (string, error) {
+	name := driverName(word)
+	id := namespace + "." + name
+	if _, err := caddy.GetModule(id); err == nil {
+		return id, nil
+	}
+	if folder, ok := driverPackages[name]; ok {
+		return "", fmt.Errorf("driver %q is not compiled in: there is no module %s; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/%s", word, id, folder)
+	}
+	var known []string
+	for _, m := range caddy.GetModules(namespace) {
+		known = append(known, m.ID.Name())
+	}
+	hint := ""
+	if n := nearest(name, slices.Clone(known)); n != "" {
+		hint = "; did you mean " + n + "?"
+	}
+	return "", fmt.Errorf("driver %q is not compiled in: there is no module %s%s; this Caddy has %s, others come with xcaddy build --with PACKAGE", word, id, hint, strings.Join(known, ", "))
+}
+
+// driverChoice is a driver that a configuration names, with its own settings.
+type driverChoice struct {
+	driver string // its one spelling
+	module string // the id of its module
+	config json.RawMessage
+}
+
+// raw are the objects that select drivers, by kind.
+func (c *HubConfig) raw() map[string]json.RawMessage {
+	return map[string]json.RawMessage{
+		kindApps: c.AppManagerRaw, kindAdapter: c.AdapterRaw, kindCache: c.CacheRaw, kindQueue: c.QueueRaw,
+		kindRateLimiter: c.RateLimiter.raw(),
+	}
+}
+
+func (c *HubConfig) driverChoices() (map[string]driverChoice, error) {
+	choices := map[string]driverChoice{}
+	for kind, raw := range c.raw() {
+		choice, err := chooseDriver(kind, raw)
+		if err != nil {
+			return nil, at(kind, err)
+		}
+		choices[kind] = choice
+	}
+	return choices, nil
+}
+
+func chooseDriver(kind string, raw json.RawMessage) (driverChoice, error) {
+	object := map[string]any{}
+	if len(raw) > 0 {
+		tree, err := parseJSON(raw)
+		if err != nil {
+			return driverChoice{}, err
+		}
+		var ok bool
+		if object, ok = tree.(map[string]any); !ok {
+			return driverChoice{}, errors.New("must be an object")
+		}
+	}
+	word, _ := object["driver"].(string)
+	if word == "" {
+		word = defaultDrivers[kind]
+	}
+	delete(object, "driver")
+	module, err := findDriver(namespaces[kind], word)
+	if err != nil {
+		return driverChoice{}, err
+	}
+	if err := checkGuest(object, module); err != nil {
+		return driverChoice{}, err
+	}
+	config, err := json.Marshal(object)
+	return driverChoice{driverName(word), module, config}, err
+}
+
+// checkGuest looks for unknown keys before Caddy does, whose error names no place.
+func checkGuest(object map[string]any, module string) error {
+	info, err := caddy.GetModule(module)
+	if err != nil {
+		return err
+	}
+	guest := info.New()
+	if _, own := guest.(json.Unmarshaler); own {
+		return nil
+	}
+	return checkKeys(object, reflect.TypeOf(guest), "")
+}
+
+func checkKeys(tree any, t reflect.Type, path string) error {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	object, ok := tree.(map[string]any)
+	if !ok || t.Kind() != reflect.Struct {
+		return nil
+	}
+	fields := fieldsOf(t)
+	for _, word := range sortedKeys(object) {
+		f, ok := fields[word]
+		if !ok {
+			return fmt.Errorf("%s %w", join(path, word), unknownWord(word, sortedKeys(fields)))
+		}
+		if f.namespace != "" {
+			continue
+		}
+		if err := checkKeys(object[word], f.kind, join(path, word)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forHub is a driver whose resource belongs to one hub, by name: what is in
+// memory must outlive a reload and must not be shared by two hubs.
+type forHub interface{ ForHub(name string) }
+
+// withApps is an app manager that takes the apps of the configuration.
+type withApps interface {
+	WithApps(apps []*storage.App) error
+}
+
+// loadSpec makes the recipe of a driver. It opens nothing.
+func loadSpec[T io.Closer](ctx caddy.Context, hub string, d *definition, kind string) (storage.Spec[T], error) {
+	choice := d.drivers[kind]
+	module, err := ctx.LoadModuleByID(choice.module, choice.config)
+	if err != nil {
+		return nil, at(kind, err)
+	}
+	spec, ok := module.(storage.Spec[T])
+	if !ok {
+		return nil, fmt.Errorf("%s: module %s is a %T, not a %v", kind, choice.module, module, reflect.TypeFor[storage.Spec[T]]())
+	}
+	if s, ok := module.(forHub); ok {
+		s.ForHub(hub)
+	}
+	if kind != kindApps || len(d.apps) == 0 {
+		return spec, nil
+	}
+	s, ok := module.(withApps)
+	if !ok {
+		return nil, fmt.Errorf("%s: driver %s takes no apps from the configuration", kind, choice.driver)
+	}
+	return spec, at(kind, s.WithApps(d.apps))
+}
+
+// openDriver takes a lease of a running driver, which it opens if nobody has it.
+func openDriver[T io.Closer](open context.Context, ctx caddy.Context, t *tenure, d *definition, kind string) (T, error) {
+	var driver T
+	spec, err := loadSpec[T](ctx, t.hub.Name(), d, kind)
+	if err != nil {
+		return driver, err
+	}
+	l := &lease{pool: drivers, key: poolKey(kind, spec.Driver(), spec.Key())}
+	t.leases[kind] = l // before it is taken: Cleanup gives back whatever was
+	value, err := l.take(func() (caddy.Destructor, error) {
+		driver, err := spec.Open(open)
+		if err != nil {
+			return nil, err
+		}
+		return &resource{kind: kind, driver: driver}, nil
+	})
+	if err != nil {
+		return driver, fmt.Errorf("%s: opening %s: %w", kind, spec.Driver(), err)
+	}
+	driver, ok := value.(*resource).driver.(T)
+	if !ok {
+		return driver, fmt.Errorf("%s: %s is running as another kind of driver", kind, spec.Driver())
+	}
+	t.drivers[kind] = d.drivers[kind].driver
+	if tuner, ok := any(driver).(storage.Tuner); ok {
+		t.tunes = append(t.tunes, func() error { return at(kind, tuner.Tune(spec)) })
+	}
+	return driver, nil
+}

@@ -1,0 +1,163 @@
+package sockudo
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+// releaseTimeout bounds what a configuration that goes away may still do with a
+// hub: wait for its operations, and hand over its jobs.
+const releaseTimeout = 5 * time.Second
+
+// hub is a running hub in the pool, with what its configurations have of it.
+type hub struct {
+	*realtime.Hub
+
+	mu      sync.Mutex
+	tenures map[uint64]*tenure // by generation
+	closed  sync.Once
+}
+
+func newHub(name string) *hub {
+	return &hub{Hub: realtime.NewHub(name), tenures: map[uint64]*tenure{}}
+}
+
+// Destruct ends the hub.
+func (h *hub) Destruct() error {
+	h.close()
+	return nil
+}
+
+// close closes all sockets with 4200 and ends the hub, once.
+func (h *hub) close() {
+	h.closed.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+		defer cancel()
+		_ = await(ctx, "closing the hub", func() error {
+			h.Close(ctx)
+			return nil
+		})
+	})
+}
+
+// tenure is what one configuration has of a hub.
+type tenure struct {
+	hub         *hub
+	hubLease    *lease
+	generation  uint64
+	fingerprint string // of the definition, empty while there is only a reference
+	log         *zap.Logger
+
+	queue   storage.Queue
+	leases  map[string]*lease // of drivers, by kind
+	drivers map[string]string // their names, by kind
+	tunes   []func() error    // apply this configuration's tuning to running drivers
+}
+
+// attach gives the hub the settings of a configuration.
+func (t *tenure) attach(s *realtime.Settings) {
+	t.queue = s.Drivers.Queue
+	t.hub.mu.Lock()
+	t.hub.tenures[t.generation] = t
+	t.hub.mu.Unlock()
+	t.hub.Attach(t.generation, s)
+}
+
+// activate makes the settings current.
+func (t *tenure) activate() {
+	t.hub.Activate(t.generation)
+	t.hub.tune()
+}
+
+// tune applies the tuning of the current configuration to drivers that keep
+// running from one to the next.
+func (h *hub) tune() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	current := h.tenures[h.Generation()]
+	if current == nil {
+		return
+	}
+	for _, tune := range current.tunes {
+		if err := tune(); err != nil {
+			current.log.Error("tuning a driver", zap.String("hub", h.Name()), zap.Error(err))
+		}
+	}
+}
+
+// driverNames are those of the current configuration, by kind.
+func (h *hub) driverNames() map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if current := h.tenures[h.Generation()]; current != nil {
+		return maps.Clone(current.drivers)
+	}
+	return map[string]string{}
+}
+
+// end gives everything back. If the settings were current, those of the previous
+// configuration are again.
+func (t *tenure) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	if t.hub == nil {
+		return // the lease could not be taken
+	}
+	if t.hubLease.last() {
+		t.hub.close() // while its drivers still run: closing sockets needs them
+	}
+	err := await(ctx, "leaving the hub", func() error {
+		t.hub.Detach(ctx, t.generation)
+		return nil
+	})
+	t.report("leaving the hub", err)
+	t.hub.mu.Lock()
+	delete(t.hub.tenures, t.generation)
+	t.hub.mu.Unlock()
+	t.hub.tune()
+	t.handOver(ctx)
+	for _, kind := range sortedKeys(t.leases) {
+		t.report("closing a driver", t.leases[kind].release())
+	}
+	t.report("closing the hub", t.hubLease.release())
+}
+
+// handover is a queue that can move what it holds into the one that takes its
+// place.
+type handover interface {
+	Handover(ctx context.Context, to storage.Queue) (moved int, err error)
+}
+
+// handOver moves the jobs of a queue that nobody else has into the hub's new one.
+func (t *tenure) handOver(ctx context.Context) {
+	l := t.leases[kindQueue]
+	queue, ok := t.queue.(handover)
+	if !ok || l == nil || !l.last() {
+		return
+	}
+	live, err := t.hub.Live()
+	if err != nil {
+		return // the hub ends, and its queue drains
+	}
+	defer live.Release()
+	to := live.Settings.Drivers.Queue
+	if to == nil || to == t.queue {
+		return
+	}
+	moved, err := queue.Handover(ctx, to)
+	t.report("handing over queued jobs", err)
+	t.log.Info("queue replaced", zap.String("hub", t.hub.Name()), zap.Int("jobs_moved", moved))
+}
+
+func (t *tenure) report(what string, err error) {
+	if err != nil {
+		t.log.Warn(what, zap.String("hub", t.hub.Name()), zap.Error(err))
+	}
+}

@@ -1,0 +1,485 @@
+package memory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
+
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+func init() {
+	caddy.RegisterModule(new(AppManagerModule))
+	caddy.RegisterModule(new(AdapterModule))
+	caddy.RegisterModule(new(CacheModule))
+	caddy.RegisterModule(new(QueueModule))
+	caddy.RegisterModule(new(RateLimiterModule))
+}
+
+// inHub is the name of the hub that a resource in memory belongs to. It is the
+// resource's key: a reload keeps it, and two hubs never share one.
+type inHub string
+
+// ForHub names the hub.
+func (h *inHub) ForHub(name string) { *h = inHub(name) }
+
+// Key identifies the resource.
+func (h *inHub) Key() string { return string(*h) }
+
+// AppManagerModule holds the apps that are written in the configuration.
+type AppManagerModule struct {
+	inHub
+	apps        []*storage.App
+	fingerprint string
+}
+
+// CaddyModule returns the Caddy module information.
+func (*AppManagerModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.app_managers.memory", New: func() caddy.Module { return new(AppManagerModule) }}
+}
+
+// UnmarshalCaddyfile reads "memory".
+func (m *AppManagerModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return options(d, nil) }
+
+// Driver is the driver's word in the configuration.
+func (*AppManagerModule) Driver() string { return "memory" }
+
+// WithApps takes the apps of the configuration.
+func (m *AppManagerModule) WithApps(apps []*storage.App) error {
+	m.apps = apps
+	sum := sha256.New()
+	for _, app := range apps {
+		// A namespace has a function in it, and so no JSON.
+		type namespace struct {
+			Name, Pattern        string
+			MaxChannelNameLength int
+			UserLimited          bool
+		}
+		flat := struct {
+			*storage.App
+			Namespaces []namespace
+		}{App: app}
+		for _, name := range slices.Sorted(maps.Keys(app.Namespaces)) {
+			n := app.Namespaces[name]
+			flat.Namespaces = append(flat.Namespaces, namespace{n.Name, n.Pattern, n.MaxChannelNameLength, n.AllowUserLimitedChannels})
+		}
+		if err := json.NewEncoder(sum).Encode(flat); err != nil {
+			return err
+		}
+	}
+	m.fingerprint = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// Key identifies the list of apps: another list is another app manager, which
+// becomes current with its configuration and not before.
+func (m *AppManagerModule) Key() string { return string(m.inHub) + "\x00" + m.fingerprint }
+
+// Open makes an app manager of the apps.
+func (m *AppManagerModule) Open(context.Context) (storage.AppManager, error) {
+	return NewAppManager(m.apps)
+}
+
+// AdapterModule carries events within this process. It is for a node that is
+// alone: an event reaches only the clients of the node that it was published to.
+type AdapterModule struct{ inHub }
+
+// CaddyModule returns the Caddy module information.
+func (*AdapterModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.adapters.local", New: func() caddy.Module { return new(AdapterModule) }}
+}
+
+// UnmarshalCaddyfile reads "local".
+func (*AdapterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return options(d, nil) }
+
+// Driver is the driver's word in the configuration.
+func (*AdapterModule) Driver() string { return "local" }
+
+// Open makes an adapter.
+func (*AdapterModule) Open(context.Context) (storage.Adapter, error) { return NewLocal(), nil }
+
+// CacheModule keeps values in the memory of this process. A changed bound counts
+// from the reload on.
+type CacheModule struct {
+	inHub
+
+	// MaxEntries is the number of values; above it the least recently used one is
+	// dropped. Default: 10000.
+	MaxEntries int `json:"max_entries,omitempty"`
+
+	// MaxBytes is the size of all keys and values, in bytes. Default: 67108864,
+	// which is 64MiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*CacheModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.caches.memory", New: func() caddy.Module { return new(CacheModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	memory {
+//		max_entries N  # 10000
+//		max_bytes SIZE # 64MiB
+//	}
+func (m *CacheModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return options(d, map[string]func(string) error{"max_entries": number(&m.MaxEntries), "max_bytes": size(&m.MaxBytes)})
+}
+
+// Validate checks the bounds.
+func (m *CacheModule) Validate() error {
+	return notNegative(map[string]int64{"max_entries": int64(m.MaxEntries), "max_bytes": m.MaxBytes})
+}
+
+// Driver is the driver's word in the configuration.
+func (*CacheModule) Driver() string { return "memory" }
+
+// Open makes a cache.
+func (m *CacheModule) Open(context.Context) (storage.Cache, error) {
+	return NewCache(m.cacheOptions()), nil
+}
+
+func (m *CacheModule) cacheOptions() CacheOptions {
+	return CacheOptions{MaxEntries: m.MaxEntries, MaxBytes: m.MaxBytes}
+}
+
+// Tune takes the bounds of a newer configuration.
+func (c *Cache) Tune(spec any) error {
+	m, ok := spec.(*CacheModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a cache in memory", spec)
+	}
+	c.SetOptions(m.cacheOptions())
+	return nil
+}
+
+// RateLimiterModule counts in the memory of this process, so that limits hold for
+// each node. A changed bound counts from the reload on.
+type RateLimiterModule struct {
+	inHub
+
+	// MaxKeys is the number of addresses and apps that are counted at a time; above
+	// it the window that would end soonest is forgotten. Default: 100000.
+	MaxKeys int `json:"max_keys,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*RateLimiterModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.rate_limiters.memory", New: func() caddy.Module { return new(RateLimiterModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	memory {
+//		max_keys N # 100000
+//	}
+func (m *RateLimiterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return options(d, map[string]func(string) error{"max_keys": number(&m.MaxKeys)})
+}
+
+// Validate checks the bounds.
+func (m *RateLimiterModule) Validate() error {
+	return notNegative(map[string]int64{"max_keys": int64(m.MaxKeys)})
+}
+
+// Driver is the driver's word in the configuration.
+func (*RateLimiterModule) Driver() string { return "memory" }
+
+// Open makes a rate limiter.
+func (m *RateLimiterModule) Open(context.Context) (storage.RateLimiter, error) {
+	return NewRateLimiter(RateLimiterOptions{MaxKeys: m.MaxKeys}), nil
+}
+
+// Tune takes the bounds of a newer configuration.
+func (l *RateLimiter) Tune(spec any) error {
+	m, ok := spec.(*RateLimiterModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a rate limiter in memory", spec)
+	}
+	l.SetOptions(RateLimiterOptions{MaxKeys: m.MaxKeys})
+	return nil
+}
+
+// QueueModule runs jobs in this process. What is queued is lost when the process
+// ends; a reload loses nothing. A changed bound or delay counts from the reload on.
+type QueueModule struct {
+	inHub
+
+	// MaxBytes is the size of all payloads, in bytes; above it jobs are refused.
+	// Default: 67108864, which is 64MiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+
+	// Reliability says how jobs that fail are tried again.
+	Reliability *QueueReliability `json:"reliability,omitempty"`
+}
+
+// QueueReliability says how jobs that fail are tried again.
+type QueueReliability struct {
+	// MaxAttempts is the number of runs of a job, at least 1. Default: 5.
+	MaxAttempts *int `json:"max_attempts,omitempty"`
+
+	// RetryBase is the delay before the second run, which doubles with each further
+	// one. Default: 1s.
+	RetryBase caddy.Duration `json:"retry_base,omitempty"`
+
+	// RetryMax bounds the delay. Default: 60s.
+	RetryMax caddy.Duration `json:"retry_max,omitempty"`
+
+	// RetryJitter is the share by which a delay may be shorter or longer, from 0 to
+	// 1. Default: 0.2.
+	RetryJitter *float64 `json:"retry_jitter,omitempty"`
+
+	// DeduplicationTTL is how long the id of a finished job is known, so that it is
+	// not queued again; 0 is no time. Default: 5m.
+	DeduplicationTTL *caddy.Duration `json:"deduplication_ttl,omitempty"`
+
+	// FailedRetention is how many failed jobs each queue keeps; 0 is none. Default:
+	// 10000.
+	FailedRetention *int `json:"failed_retention,omitempty"`
+
+	// MemoryCapacity is the number of jobs in all states; above it jobs are
+	// refused. Default: 100000.
+	MemoryCapacity int `json:"memory_capacity,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*QueueModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.queues.memory", New: func() caddy.Module { return new(QueueModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	memory {
+//		max_bytes SIZE                # 64MiB
+//		reliability {
+//			max_attempts N            # 5
+//			retry_base DURATION       # 1s
+//			retry_max DURATION        # 60s
+//			retry_jitter SHARE        # 0.2
+//			deduplication_ttl DURATION # 5m
+//			failed_retention N        # 10000
+//			memory_capacity N         # 100000
+//		}
+//	}
+func (m *QueueModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the name of the driver
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return block(d, map[string]func(string) error{"max_bytes": size(&m.MaxBytes)}, func(word string) (bool, error) {
+		if word != "reliability" {
+			return false, nil
+		}
+		if d.NextArg() {
+			return true, d.ArgErr()
+		}
+		m.Reliability = new(QueueReliability)
+		return true, block(d, m.Reliability.words(), nil)
+	})
+}
+
+func (r *QueueReliability) words() map[string]func(string) error {
+	return map[string]func(string) error{
+		"max_attempts":      pointer(&r.MaxAttempts, number),
+		"retry_base":        duration(&r.RetryBase),
+		"retry_max":         duration(&r.RetryMax),
+		"retry_jitter":      pointer(&r.RetryJitter, share),
+		"deduplication_ttl": pointer(&r.DeduplicationTTL, duration),
+		"failed_retention":  pointer(&r.FailedRetention, number),
+		"memory_capacity":   number(&r.MemoryCapacity),
+	}
+}
+
+// Validate checks the bounds.
+func (m *QueueModule) Validate() error {
+	r := m.Reliability
+	if r == nil {
+		r = new(QueueReliability)
+	}
+	err := notNegative(map[string]int64{
+		"max_bytes": m.MaxBytes, "memory_capacity": int64(r.MemoryCapacity), "failed_retention": int64(or(r.FailedRetention, 0)),
+		"retry_base": int64(r.RetryBase), "retry_max": int64(r.RetryMax), "deduplication_ttl": int64(or(r.DeduplicationTTL, 0)),
+	})
+	options := m.queueOptions().withDefaults()
+	switch {
+	case err != nil:
+		return err
+	case or(r.MaxAttempts, 1) < 1:
+		return errors.New("max_attempts must be at least 1")
+	case or(r.RetryJitter, 0) < 0 || or(r.RetryJitter, 0) > 1:
+		return errors.New("retry_jitter must be from 0 to 1")
+	case options.RetryBase > options.RetryMax:
+		return fmt.Errorf("retry_base %v must not be longer than retry_max %v", options.RetryBase, options.RetryMax)
+	}
+	return nil
+}
+
+// Driver is the driver's word in the configuration.
+func (*QueueModule) Driver() string { return "memory" }
+
+// Open makes a queue.
+func (m *QueueModule) Open(context.Context) (storage.Queue, error) {
+	return NewQueue(m.queueOptions()), nil
+}
+
+func (m *QueueModule) queueOptions() QueueOptions {
+	o := QueueOptions{MaxBytes: m.MaxBytes}
+	r := m.Reliability
+	if r == nil {
+		return o
+	}
+	o.MaxJobs = r.MemoryCapacity
+	o.MaxAttempts = or(r.MaxAttempts, 0)
+	o.RetryBase, o.RetryMax = time.Duration(r.RetryBase), time.Duration(r.RetryMax)
+	o.RetryJitter = noneIfZero(r.RetryJitter)
+	o.DeduplicationTTL = time.Duration(noneIfZero(r.DeduplicationTTL))
+	o.MaxDeadLetters = noneIfZero(r.FailedRetention)
+	return o
+}
+
+// Tune takes the bounds and delays of a newer configuration.
+func (q *Queue) Tune(spec any) error {
+	m, ok := spec.(*QueueModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a queue in memory", spec)
+	}
+	q.SetOptions(m.queueOptions())
+	return nil
+}
+
+// noneIfZero is an option that is absent, given, or given as zero, in the terms
+// of QueueOptions.
+func noneIfZero[T int | float64 | caddy.Duration](p *T) T {
+	switch {
+	case p == nil:
+		return 0
+	case *p == 0:
+		return -1
+	}
+	return *p
+}
+
+func or[T any](p *T, otherwise T) T {
+	if p != nil {
+		return *p
+	}
+	return otherwise
+}
+
+// options reads the name of a driver and a block of words with one value each.
+func options(d *caddyfile.Dispenser, words map[string]func(string) error) error {
+	d.Next() // the name of the driver
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return block(d, words, nil)
+}
+
+// block reads words with one value each, and what other takes.
+func block(d *caddyfile.Dispenser, words map[string]func(string) error, other func(word string) (bool, error)) error {
+	seen := map[string]bool{}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word := d.Val()
+		if seen[word] {
+			return d.Errf("%s is written twice", word)
+		}
+		seen[word] = true
+		if other != nil {
+			if taken, err := other(word); err != nil || taken {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		set := words[word]
+		if set == nil {
+			return d.Errf("%s is unknown to this driver; it knows %q", word, slices.Sorted(maps.Keys(words)))
+		}
+		args := d.RemainingArgs()
+		if len(args) != 1 {
+			return d.Errf("%s takes one value, not %d", word, len(args))
+		}
+		if err := set(args[0]); err != nil {
+			return d.Errf("%s: %w", word, err)
+		}
+	}
+	return nil
+}
+
+func number(to *int) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		*to = int(n)
+		return nil
+	}
+}
+
+func size(to *int64) func(string) error {
+	return func(text string) error {
+		n, err := humanize.ParseBytes(text)
+		if err != nil || n > math.MaxInt64 {
+			return fmt.Errorf("%q is not a size such as 65536, 64KiB or 10MB", text)
+		}
+		*to = int64(n)
+		return nil
+	}
+}
+
+func duration(to *caddy.Duration) func(string) error {
+	return func(text string) error {
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			return fmt.Errorf("%q has no unit; write %ss for seconds", text, text)
+		}
+		d, err := caddy.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a duration such as 500ms, 90s, 2m or 1d", text)
+		}
+		*to = caddy.Duration(d)
+		return nil
+	}
+}
+
+func share(to *float64) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		*to = n
+		return nil
+	}
+}
+
+// pointer makes a setting that knows whether it was given.
+func pointer[T any](to **T, read func(*T) func(string) error) func(string) error {
+	return func(text string) error {
+		*to = new(T)
+		return read(*to)(text)
+	}
+}
+
+func notNegative(values map[string]int64) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if values[name] < 0 {
+			return fmt.Errorf("%s must not be negative", name)
+		}
+	}
+	return nil
+}

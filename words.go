@@ -1,0 +1,245 @@
+package sockudo
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+)
+
+var (
+	hubType         = reflect.TypeFor[HubConfig]()
+	rateLimiterType = reflect.TypeFor[RateLimiterConfig]()
+	rateType        = reflect.TypeFor[RateConfig]()
+)
+
+// lexicon is what is known about the words of a section beside its fields.
+type lexicon struct {
+	// aliases are other spellings of a field.
+	aliases map[string]alias
+	// later are words of features that this version does not have.
+	later []string
+	// caddys are words for what Caddy does, with how it is told to.
+	caddys map[string]string
+}
+
+// alias is another spelling of a field, and how its value becomes the field's.
+type alias struct {
+	field   string
+	convert func(text string) (string, error) // nil leaves it as it is
+}
+
+var (
+	// laterOfPolicy are words that an app and its policy share.
+	laterOfPolicy = []string{"webhook", "webhooks", "recovery", "connection_recovery", "history", "presence_history"}
+	laterOfNames  = []string{"annotations_enabled", "delta", "channel_delta_compression"}
+)
+
+var lexicons = map[reflect.Type]lexicon{
+	hubType: {
+		aliases: map[string]alias{
+			"user_authentication_timeout": {"authentication_timeout", nil},
+			"health_check_timeout_ms":     {"health_timeout", unit("ms")},
+		},
+		later: []string{
+			"role", "server_role", "database", "databases", "app_cache", "recovery", "connection_recovery", "history",
+			"presence_history", "versioned_messages", "annotations", "delta_compression", "tag_filtering", "webhooks",
+			"push", "ephemeral", "echo_control", "event_name_filtering", "ai_transport", "ably_compat", "cluster_health",
+		},
+		caddys: map[string]string{
+			"host": "the site address or bind", "port": "the site address", "debug": "the global option debug",
+			"ssl": "the site address and tls", "unix_socket": "bind", "logging": "log", "path_prefix": "handle_path",
+			"shutdown_grace_period": "the global option grace_period",
+		},
+	},
+	reflect.TypeFor[AppConfig]():       {later: laterOfPolicy},
+	reflect.TypeFor[AppPolicy]():       {later: laterOfPolicy},
+	reflect.TypeFor[AppChannels]():     {later: laterOfNames},
+	reflect.TypeFor[NamespaceConfig](): {aliases: map[string]alias{"channel_name_pattern": {"pattern", nil}}, later: []string{"annotations_enabled", "allow_subscribe_for_client", "allow_publish_for_client", "allow_presence_for_client", "history", "presence_history"}},
+	reflect.TypeFor[MessageRateConfig](): {aliases: map[string]alias{
+		"decay_seconds":      {"decay", unit("s")},
+		"terminate_on_limit": {"terminate", nil},
+	}},
+	reflect.TypeFor[AppIdempotency](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}}},
+	reflect.TypeFor[WebSocketConfig](): {
+		aliases: map[string]alias{
+			"max_payload_kb":            {"max_payload", unit("KiB")},
+			"disconnect_on_buffer_full": {"on_buffer_full", disconnects},
+		},
+		later: []string{"ping_interval", "idle_timeout", "compression", "auto_ping", "max_message_size", "max_frame_size", "write_buffer_size", "max_backpressure"},
+	},
+	reflect.TypeFor[CORSConfig](): {aliases: map[string]alias{"origin": {"origins", nil}, "allowed_headers": {"headers", nil}}},
+	reflect.TypeFor[HTTPConfig](): {
+		aliases: map[string]alias{"request_limit_in_mb": {"max_body", unit("MiB")}},
+		later:   []string{"accept_traffic"},
+	},
+	reflect.TypeFor[ChannelLimitsConfig](): {aliases: map[string]alias{"cache_ttl_seconds": {"cache_ttl", unit("s")}}},
+	reflect.TypeFor[EventLimitsConfig]():   {aliases: map[string]alias{"max_payload_in_kb": {"max_payload", unit("KiB")}}},
+	reflect.TypeFor[PresenceConfig](): {
+		aliases: map[string]alias{
+			"max_members_per_channel": {"max_members", nil},
+			"max_member_size_in_kb":   {"max_member_size", unit("KiB")},
+		},
+		later: []string{
+			"update_rate", "grace", "v2_grace", "update_rate_limit_per_member_per_second",
+			"ungraceful_timeout_seconds", "v2_ungraceful_timeout_seconds",
+		},
+	},
+	reflect.TypeFor[IdempotencyConfig](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}}},
+	reflect.TypeFor[MetricsConfig](): {
+		later:  []string{"tcp_exporter", "channel_labels"},
+		caddys: map[string]string{"host": "a site with metrics", "port": "a site with metrics", "driver": "the metrics directive"},
+	},
+	rateLimiterType: {aliases: map[string]alias{"api_rate_limit": {"api", nil}, "websocket_rate_limit": {"upgrades", nil}}},
+	reflect.TypeFor[RateConfig](): {
+		aliases: map[string]alias{"max_requests": {"max", nil}, "window_seconds": {"window", unit("s")}},
+		caddys:  map[string]string{"trust_hops": "the global option trusted_proxies"},
+	},
+}
+
+// unit makes a converter of text with a fixed unit, which may be a placeholder.
+func unit(name string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		if !hasPlaceholder(text) {
+			if _, err := parseNumber(text); err != nil {
+				return "", err
+			}
+		}
+		return text + name, nil
+	}
+}
+
+func disconnects(text string) (string, error) {
+	on, err := parseSwitch(text)
+	return map[bool]string{true: "disconnect", false: "drop"}[on], err
+}
+
+// field is a setting of a section.
+type field struct {
+	name  string
+	index []int
+	kind  reflect.Type
+	rule  rule
+	// namespace is that of the modules a driver is selected from.
+	namespace string
+}
+
+var fieldCache sync.Map // of reflect.Type to map[string]field
+
+// fieldsOf are the settings of a section by name, those of embedded ones included.
+func fieldsOf(section reflect.Type) map[string]field {
+	if known, ok := fieldCache.Load(section); ok {
+		return known.(map[string]field)
+	}
+	fields := map[string]field{}
+	for _, f := range reflect.VisibleFields(section) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.IsExported() || f.Anonymous || name == "" || name == "-" {
+			continue
+		}
+		entry := field{name: name, index: f.Index, kind: f.Type, rule: ruleOf(f)}
+		for part := range strings.FieldsSeq(f.Tag.Get("caddy")) {
+			if ns, ok := strings.CutPrefix(part, "namespace="); ok {
+				entry.namespace = ns
+			}
+		}
+		fields[name] = entry
+	}
+	fieldCache.Store(section, fields)
+	return fields
+}
+
+// lexiconOf is the lexicon of a section and of those embedded in it.
+func lexiconOf(section reflect.Type) lexicon {
+	all := lexicon{aliases: map[string]alias{}, caddys: map[string]string{}}
+	add := func(t reflect.Type) {
+		l := lexicons[t]
+		maps.Copy(all.aliases, l.aliases)
+		maps.Copy(all.caddys, l.caddys)
+		all.later = append(all.later, l.later...)
+	}
+	add(section)
+	for i := range section.NumField() {
+		if f := section.Field(i); f.Anonymous {
+			add(f.Type)
+		}
+	}
+	return all
+}
+
+// lookup finds the setting that a word of a section names, and how the word's
+// value becomes that of the setting. extra are further words that the place knows.
+func lookup(section reflect.Type, word string, extra ...string) (field, alias, error) {
+	fields, words := fieldsOf(section), lexiconOf(section)
+	if f, ok := fields[word]; ok {
+		return f, alias{field: word}, nil
+	}
+	if a, ok := words.aliases[word]; ok {
+		return fields[a.field], a, nil
+	}
+	if slices.Contains(words.later, word) {
+		return field{}, alias{}, errLater
+	}
+	if where, ok := words.caddys[word]; ok {
+		return field{}, alias{}, fmt.Errorf("is Caddy's own business: use %s", where)
+	}
+	known := slices.Concat(extra, slices.Collect(maps.Keys(fields)), slices.Collect(maps.Keys(words.aliases)))
+	return field{}, alias{}, unknownWord(word, known)
+}
+
+var errLater = fmt.Errorf("is not supported yet by this version")
+
+// unknownError is the error for a word that means nothing.
+type unknownError struct{ suggestion string }
+
+func (e unknownError) Error() string {
+	if e.suggestion == "" {
+		return "is unknown"
+	}
+	return fmt.Sprintf("is unknown (did you mean %s?)", e.suggestion)
+}
+
+func unknownWord(word string, known []string) error {
+	return unknownError{nearest(word, known)}
+}
+
+// nearest is the known word that is most like word, or "".
+func nearest(word string, known []string) string {
+	if len(word) > 64 {
+		return ""
+	}
+	best, least := "", max(2, len(word)/3)+1
+	slices.Sort(known)
+	for _, k := range known {
+		d := distance(word, k)
+		if strings.HasPrefix(k, word) || strings.HasPrefix(word, k) {
+			d = min(d, 2)
+		}
+		if d < least && d < len(word) {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, remove or replace between two words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
