@@ -1,0 +1,195 @@
+package house
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+)
+
+var update = flag.Bool("update", false, "write the generated tables of docs/")
+
+// setting is one field of realtime.Settings, and the words that set it in a
+// Caddyfile. A setting without a word is fixed, or follows from others.
+type setting struct {
+	field, word string
+}
+
+// settings are all settings, in the order of the documents.
+var settings = []setting{
+	{"NodeID", "node_id"},
+	{"MaxConnections", "max_connections"},
+	{"ActivityTimeout", "activity_timeout"},
+	{"PongTimeout", ""},
+	{"AuthenticationTimeout", "authentication_timeout"},
+	{"HealthTimeout", "health_timeout"},
+	{"DrainPeriod", "drain_period"},
+	{"DrainTimeout", "drain_timeout"},
+	{"HTTP.Usage", "usage"},
+
+	{"Socket.MaxPayload", "websocket max_payload"},
+	{"Socket.MaxMessages", "websocket max_messages"},
+	{"Socket.MaxBytes", "websocket max_bytes"},
+	{"Socket.DropWhenFull", "websocket on_buffer_full"},
+	{"Socket.WriteTimeout", ""},
+
+	{"Limits.ChannelNameLength", "channel_limits max_name_length"},
+	{"Limits.CacheTTL", "channel_limits cache_ttl"},
+	{"Limits.EventChannels", "event_limits max_channels_at_once"},
+	{"Limits.EventNameLength", "event_limits max_name_length"},
+	{"Limits.EventPayload", "event_limits max_payload"},
+	{"Limits.EventBatch", "event_limits max_batch_size"},
+	{"Limits.PresenceMembers", "presence max_members"},
+	{"Limits.PresenceMemberSize", "presence max_member_size"},
+	{"Limits.Watchlist", ""},
+
+	{"Idempotency.Enabled", "idempotency enabled"},
+	{"Idempotency.TTL", "idempotency ttl"},
+	{"Idempotency.MaxKeyLength", "idempotency max_key_length"},
+
+	{"Rate.API", "rate_limiter api"},
+	{"Rate.Upgrades", "rate_limiter upgrades"},
+	{"Rate.ConnectionsPerIP", "rate_limiter limits connection_per_ip"},
+	{"Rate.EventsPerSecond", "rate_limiter limits events_per_second"},
+	{"Rate.FailOpen", "rate_limiter fail_open"},
+	{"Rate.SkipPrivate", ""},
+
+	{"HTTP.MaxBody", "http max_body"},
+	{"HTTP.CORS.Origins", "cors origins"},
+	{"HTTP.CORS.Methods", "cors methods"},
+	{"HTTP.CORS.Headers", "cors headers"},
+	{"HTTP.CORS.Credentials", "cors credentials"},
+
+	{"Drivers.Apps", "app_manager"},
+	{"Drivers.Adapter", "adapter"},
+	{"Drivers.Cache", "cache"},
+	{"Drivers.Queue", "queue"},
+	{"Drivers.RateLimiter", "rate_limiter driver"},
+
+	{"Log", ""},
+}
+
+// TestSettingsAreNamed wants every setting in the table above, no other, and
+// only words that the configuration has.
+func TestSettingsAreNamed(t *testing.T) {
+	words := configuration(t)
+	named := map[string]bool{}
+	for _, s := range settings {
+		named[s.field] = true
+		if _, ok := realtime.ReloadEffects[s.field]; !ok {
+			t.Errorf("%s is no setting", s.field)
+		}
+		if s.word != "" && !words.has("HubConfig", s.word) {
+			t.Errorf("the configuration has no word %q", s.word)
+		}
+	}
+	for field := range realtime.ReloadEffects {
+		if !named[field] {
+			t.Errorf("the setting %s is missing in this test's table, and so in the documents", field)
+		}
+	}
+}
+
+// TestGeneratedTables compares the generated parts of the documents with the
+// code, or writes them.
+func TestGeneratedTables(t *testing.T) {
+	replace(t, "docs/reload.md", "reload", reloadTable())
+	replace(t, "docs/operations.md", "metrics", metricsTable(t))
+	replace(t, "docs/configuration.md", "grammar", grammar(t))
+	replace(t, "docs/configuration.md", "words", configuration(t).tables())
+}
+
+// reloadTable says what changing each setting does, by effect.
+func reloadTable() string {
+	words := map[realtime.Effect][]string{}
+	var effects []realtime.Effect
+	for _, s := range settings {
+		if s.word == "" {
+			continue
+		}
+		e := realtime.ReloadEffects[s.field]
+		if words[e] == nil {
+			effects = append(effects, e)
+		}
+		words[e] = append(words[e], "`"+s.word+"`")
+	}
+	var b strings.Builder
+	b.WriteString("| A change concerns | Settings |\n| --- | --- |\n")
+	for _, e := range effects {
+		fmt.Fprintf(&b, "| %s | %s |\n", e, strings.Join(words[e], ", "))
+	}
+	return b.String()
+}
+
+// registerer keeps the collectors it is given.
+type registerer struct {
+	prometheus.Registerer
+	collectors []prometheus.Collector
+}
+
+func (r *registerer) Register(c prometheus.Collector) error {
+	r.collectors = append(r.collectors, c)
+	return nil
+}
+
+// description is how a metric writes itself.
+var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
+
+// metricsTable lists the metrics of a hub.
+func metricsTable(t *testing.T) string {
+	t.Helper()
+	hub := realtime.NewHub("docs")
+	defer hub.Close(t.Context())
+	all := new(registerer)
+	if err := hub.Metrics().Register(all, "sockudo_"); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("| Metric | Labels | Meaning |\n| --- | --- | --- |\n")
+	for _, c := range all.collectors {
+		descriptions := make(chan *prometheus.Desc, 8)
+		c.Describe(descriptions)
+		close(descriptions)
+		for d := range descriptions {
+			m := description.FindStringSubmatch(d.String())
+			if m == nil {
+				t.Fatalf("a metric describes itself as %s", d)
+			}
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", m[1], strings.ReplaceAll(m[3], ",", "`, `"), m[2])
+		}
+	}
+	return b.String()
+}
+
+// replace puts text between the comments that name it, or, without -update,
+// compares.
+func replace(t *testing.T, name, mark, text string) {
+	t.Helper()
+	document := read(t, name)
+	begin, end := []byte("<!-- generated: "+mark+" -->\n"), []byte("<!-- end -->")
+	before, rest, ok := bytes.Cut(document, begin)
+	old, after, closed := bytes.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for %q", name, mark)
+	}
+	text = "\n" + strings.TrimSpace(text) + "\n\n"
+	if string(old) == text {
+		return
+	}
+	if !*update {
+		t.Errorf("%s: %q is not what the code says; run go test ./internal/house -update", name, mark)
+		return
+	}
+	document = bytes.Join([][]byte{before, begin, []byte(text), end, after}, nil)
+	if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(name)), document, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
