@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
 
@@ -186,11 +185,9 @@ func (c *Conn) check(now int64, s *Settings) bool {
 // nextDue is when the connection must be looked at again.
 func (c *Conn) nextDue(now int64, s *Settings) int64 {
 	t := &c.timer
-	due := int64(math.MaxInt64)
+	due := c.heard.Load() + s.ActivityTimeout.Milliseconds()
 	if t.pinged != 0 {
 		due = t.pinged + s.PongTimeout.Milliseconds()
-	} else {
-		due = c.heard.Load() + s.ActivityTimeout.Milliseconds()
 	}
 	if t.keepAlive > 0 {
 		due = min(due, max(t.alive, c.opened.UnixMilli())+t.keepAlive)

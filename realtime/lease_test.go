@@ -33,8 +33,7 @@ func TestEverySettingHasAReloadEffect(t *testing.T) {
 }
 
 func walkSettings(t reflect.Type, prefix string, visit func(string)) {
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		group := field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[realtime.Rate]()
 		if group {
 			walkSettings(field.Type, prefix+field.Name+".", visit)

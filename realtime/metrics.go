@@ -141,6 +141,7 @@ func (a *appMeter) sent(frames, bytes int) {
 }
 
 func (a *appMeter) rateChecked(limiter string) { a.m.rateChecks.WithLabelValues(a.app, limiter).Inc() }
+
 func (a *appMeter) rateTriggered(limiter string) {
 	a.m.rateTriggers.WithLabelValues(a.app, limiter).Inc()
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,17 +28,15 @@ var serverBinary string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	for _, arg := range os.Args {
-		if arg == "-test.short=true" {
-			return m.Run() // every test skips itself
-		}
+	if slices.Contains(os.Args, "-test.short=true") {
+		return m.Run() // every test skips itself
 	}
 	dir, err := os.MkdirTemp("", "e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(dir)
 	serverBinary = filepath.Join(dir, "caddy")
 	build := exec.Command("go", "build", "-race", "-o", serverBinary, "./server")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -57,7 +56,7 @@ type caddy struct {
 	port   string // clear text
 	secure string // HTTPS, all protocols
 	log    *logBuffer
-	exited chan error
+	exited chan struct{}
 }
 
 // logBuffer keeps what the process prints.
@@ -131,7 +130,7 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it held a port
+	defer l.Close()
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
@@ -140,7 +139,7 @@ func start(t *testing.T, cfg config) *caddy {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	c := &caddy{t: t, dir: t.TempDir(), admin: "127.0.0.1:" + freePort(t), port: freePort(t), secure: freePort(t), log: &logBuffer{}, exited: make(chan error, 1)}
+	c := &caddy{t: t, dir: t.TempDir(), admin: "127.0.0.1:" + freePort(t), port: freePort(t), secure: freePort(t), log: &logBuffer{}, exited: make(chan struct{})}
 	file := filepath.Join(c.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(c.caddyfile(cfg)), 0o600); err != nil {
 		t.Fatal(err)
@@ -151,14 +150,17 @@ func start(t *testing.T, cfg config) *caddy {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { c.exited <- c.cmd.Wait() }()
+	go func() {
+		defer close(c.exited)
+		_ = c.cmd.Wait() // it is ended by a signal
+	}()
 	t.Cleanup(c.stop)
 	c.waitFor("the site", func() bool {
 		resp, err := http.Get("http://127.0.0.1:" + c.port + "/up")
 		if err != nil {
 			return false
 		}
-		defer resp.Body.Close() //nolint:errcheck // only the status counts
+		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK || cfg.noHub
 	})
 	c.waitFor("the certificate", func() bool {
@@ -228,7 +230,7 @@ func (c *caddy) adminCall(method, path, contentType, body string) (string, error
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode >= 300 {
 		err = fmt.Errorf("%s %s: %d %s", method, path, resp.StatusCode, answer)

@@ -84,7 +84,7 @@ func TestFailedLoadsChangeNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()          //nolint:errcheck // it held a port
+	defer taken.Close()
 	limit := "max_connections 1" // would refuse the dials below
 	bad := map[string]config{
 		"provision":   {global: "e2e_fail provision", block: limit},
@@ -356,7 +356,6 @@ func TestTerminate(t *testing.T) {
 		closed := time.Since(began)
 		select {
 		case <-c.exited:
-			c.exited <- nil
 		case <-time.After(15 * time.Second):
 			t.Fatal("the process did not end")
 		}

@@ -24,6 +24,7 @@ const ClientEvent = "client-"
 // Kind is the type of a channel, read off the start of its name (section 3.1).
 type Kind uint8
 
+// The kinds of channels. All but public ones need a signature.
 const (
 	Public Kind = iota
 	Private
@@ -110,7 +111,7 @@ type ChannelRules struct {
 // people, or nil.
 func (r ChannelRules) Check(c Channel) error {
 	if c.Name == "" {
-		return fmt.Errorf("Channel name must not be empty") //nolint:staticcheck // the text goes to clients
+		return fmt.Errorf("Channel name must not be empty")
 	}
 	base, users, limited := strings.Cut(c.Logical, "#")
 	if c.User != "" {
@@ -125,11 +126,11 @@ func (r ChannelRules) Check(c Channel) error {
 	}
 	for i := range len(c.Name) {
 		if !channelByte[c.Name[i]] {
-			return fmt.Errorf("Channel name contains invalid characters: %q", c.Name) //nolint:staticcheck // as above
+			return fmt.Errorf("Channel name contains invalid characters: %q", c.Name)
 		}
 	}
 	if c.Logical == "" {
-		return fmt.Errorf("Channel name must not be empty after its type prefix") //nolint:staticcheck // as above
+		return fmt.Errorf("Channel name must not be empty after its type prefix")
 	}
 	if limited {
 		if err := checkUserList(base, users, spaced && namespace.UserLimited); err != nil {
@@ -137,7 +138,7 @@ func (r ChannelRules) Check(c Channel) error {
 		}
 	}
 	if spaced && namespace.Match != nil && !namespace.Match(base) {
-		return fmt.Errorf("Channel name does not match the pattern of its namespace") //nolint:staticcheck // as above
+		return fmt.Errorf("Channel name does not match the pattern of its namespace")
 	}
 	return nil
 }
@@ -164,7 +165,7 @@ func (r ChannelRules) checkLength(name string, namespace NamespaceRules) error {
 		limit = r.MaxLength
 	}
 	if len(name) > limit {
-		return fmt.Errorf("Channel name too long. Max length is %d", limit) //nolint:staticcheck // as above
+		return fmt.Errorf("Channel name too long. Max length is %d", limit)
 	}
 	return nil
 }
@@ -176,11 +177,11 @@ func checkUserList(base, users string, allowed bool) error {
 	}
 	for user := range strings.SplitSeq(users, ",") {
 		if user == "" {
-			return fmt.Errorf("User list of the channel name has an empty user") //nolint:staticcheck // as above
+			return fmt.Errorf("User list of the channel name has an empty user")
 		}
 		for i := range len(user) {
 			if !userByte[user[i]] {
-				return fmt.Errorf("User list of the channel name has an invalid user %q", user) //nolint:staticcheck // as above
+				return fmt.Errorf("User list of the channel name has an invalid user %q", user)
 			}
 		}
 	}

@@ -21,14 +21,14 @@ const AuthWindow = 600 * time.Second
 // Errors of a signed request, in the order in which they are checked. The texts
 // go to clients.
 var (
-	ErrQueryMissing     = errors.New("Missing authentication query parameters")                                                                //nolint:staticcheck // wire text
-	ErrQueryEmpty       = errors.New("Query string is empty or invalid")                                                                       //nolint:staticcheck // wire text
-	ErrTimestampMissing = errors.New("auth_timestamp is missing")                                                                              //nolint:staticcheck // wire text
-	ErrTimestampFormat  = errors.New("Invalid auth_timestamp format")                                                                          //nolint:staticcheck // wire text
-	ErrTimestampWindow  = errors.New("Timestamp expired or too far in the future")                                                             //nolint:staticcheck // wire text
-	ErrBodyMD5          = errors.New("body_md5 mismatch")                                                                                      //nolint:staticcheck // wire text
-	ErrBodyMD5Missing   = errors.New("body_md5 is required and must be non-empty in query parameters for POST requests with a non-empty body") //nolint:staticcheck // wire text
-	ErrSignature        = errors.New("Invalid API signature")                                                                                  //nolint:staticcheck // wire text
+	ErrQueryMissing     = errors.New("Missing authentication query parameters")    //nolint:staticcheck // wire text
+	ErrQueryEmpty       = errors.New("Query string is empty or invalid")           //nolint:staticcheck // wire text
+	ErrTimestampMissing = errors.New("auth_timestamp is missing")                  //nolint:staticcheck // wire text
+	ErrTimestampFormat  = errors.New("Invalid auth_timestamp format")              //nolint:staticcheck // wire text
+	ErrTimestampWindow  = errors.New("Timestamp expired or too far in the future") //nolint:staticcheck // wire text
+	ErrBodyMD5          = errors.New("body_md5 mismatch")                          //nolint:staticcheck // wire text
+	ErrBodyMD5Missing   = errors.New("body_md5 is required and must be non-empty in query parameters for POST requests with a non-empty body")
+	ErrSignature        = errors.New("Invalid API signature") //nolint:staticcheck // wire text
 )
 
 // SignedQuery is the query of a signed request: every pair, decoded, keys in

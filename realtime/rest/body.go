@@ -31,7 +31,7 @@ func (c *call) readBody() *failure {
 		}
 		n, err := reader.Read(c.body[len(c.body):cap(c.body)])
 		c.body = c.body[:len(c.body)+n]
-		if err == io.EOF { //nolint:errorlint // as io.Reader promises it
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
@@ -41,8 +41,7 @@ func (c *call) readBody() *failure {
 }
 
 func (c *call) unreadable(err error, limit int64) *failure {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return c.tooLarge(limit)
 	}
 	c.settings().Log.Debug("reading a request body", zap.Error(err))

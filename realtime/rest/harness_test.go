@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -138,9 +139,7 @@ func (n *node) do(r request) answer {
 	if r.method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	resp, err := n.server.Client().Do(req)
 	if err != nil {
 		n.t.Error(err) // may run outside the test's goroutine
@@ -157,9 +156,7 @@ func (n *node) do(r request) answer {
 // signed is the query of a request, signed by the rules as a client has them.
 func signed(method, path string, params url.Values, body, key, secret string, at time.Time) string {
 	query := url.Values{}
-	for name, values := range params {
-		query[name] = values
-	}
+	maps.Copy(query, params)
 	query.Set("auth_key", key)
 	query.Set("auth_timestamp", strconv.FormatInt(at.Unix(), 10))
 	query.Set("auth_version", "1.0")

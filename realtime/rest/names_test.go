@@ -52,12 +52,26 @@ func TestHTTP032ChannelNames(t *testing.T) {
 		channel string
 		text    string // of the refusal, "" for none
 	}{
-		{bare, "aZ09-_=@,;.", ""}, {bare, "a:b", "Unknown channel namespace 'a'"}, {bare, "a#b", "not allowed"},
-		{bare, "a b", "invalid characters"}, {bare, "a/b", "invalid characters"}, {bare, "a*", "invalid characters"}, {bare, "[meta]a", "invalid characters"}, {bare, "ä", "invalid characters"}, {bare, "", "must not be empty"}, {bare, "private-", "must not be empty"},
-		{spaced, "chat:1", ""}, {spaced, "private-chat:1", ""}, {spaced, "other:1", "Unknown channel namespace 'other'"},
+		{bare, "aZ09-_=@,;.", ""},
+		{bare, "a:b", "Unknown channel namespace 'a'"},
+		{bare, "a#b", "not allowed"},
+		{bare, "a b", "invalid characters"},
+		{bare, "a/b", "invalid characters"},
+		{bare, "a*", "invalid characters"},
+		{bare, "[meta]a", "invalid characters"},
+		{bare, "ä", "invalid characters"},
+		{bare, "", "must not be empty"},
+		{bare, "private-", "must not be empty"},
+		{spaced, "chat:1", ""},
+		{spaced, "private-chat:1", ""},
+		{spaced, "other:1", "Unknown channel namespace 'other'"},
 		{spaced, "chat:UPPER", "does not match the pattern"},
-		{spaced, "limited:room#u1", ""}, {spaced, "limited:room#u1,u2", ""}, {spaced, "chat:1#u1", "not allowed"},
-		{spaced, "limited:room#u1#u2", "invalid user"}, {spaced, "limited:room#", "empty user"}, {spaced, "limited:room#u1,,u2", "empty user"},
+		{spaced, "limited:room#u1", ""},
+		{spaced, "limited:room#u1,u2", ""},
+		{spaced, "chat:1#u1", "not allowed"},
+		{spaced, "limited:room#u1#u2", "invalid user"},
+		{spaced, "limited:room#", "empty user"},
+		{spaced, "limited:room#u1,,u2", "empty user"},
 	} {
 		got := c.n.post("events", body("name", "e", "channel", c.channel))
 		if c.text == "" {

@@ -36,8 +36,8 @@ func TestHTTP015Vectors(t *testing.T) {
 	n.handler.now = func() time.Time { return vectorTime }
 	for _, v := range vectors {
 		query := "auth_key=app-key&auth_timestamp=1700000000&auth_version=1.0&" + v.query
-		got := n.do(request{method: v.method, path: v.path, body: v.body, query: ptr(query + "&auth_signature=" + v.signature)})
-		wrong := n.do(request{method: v.method, path: v.path, body: v.body, query: ptr(query + "&auth_signature=" + strings.Repeat("0", 64))})
+		got := n.do(request{method: v.method, path: v.path, body: v.body, query: new(query + "&auth_signature=" + v.signature)})
+		wrong := n.do(request{method: v.method, path: v.path, body: v.body, query: new(query + "&auth_signature=" + strings.Repeat("0", 64))})
 		switch {
 		case v.method == "DELETE":
 			// No endpoint of V1: the signature alone is checked, as the handler would.
@@ -58,8 +58,6 @@ func TestHTTP015Vectors(t *testing.T) {
 	}
 }
 
-func ptr(s string) *string { return &s }
-
 // sign is a query signed by the harness over the given pairs, in the given order.
 func sign(method, path, body string, pairs ...string) *string {
 	params := url.Values{}
@@ -67,7 +65,7 @@ func sign(method, path, body string, pairs ...string) *string {
 		k, v, _ := strings.Cut(p, "=")
 		params.Add(k, v)
 	}
-	return ptr(signed(method, path, params, body, appKey, appSecret, time.Now()))
+	return new(signed(method, path, params, body, appKey, appSecret, time.Now()))
 }
 
 // Checklist: http-api 16
@@ -95,8 +93,8 @@ func TestHTTP017UnknownKey(t *testing.T) {
 	n := newNode(t, testApp())
 	const text = "Application key not found or invalid: Invalid app key"
 	n.do(request{method: "GET", path: "/apps/app-id/channels", key: "nobody", secret: appSecret}).fails(t, 401, "auth_failed", text)
-	n.do(request{method: "GET", path: "/apps/app-id/channels", query: ptr("x=y")}).fails(t, 401, "auth_failed", text)
-	n.do(request{method: "GET", path: "/apps/app-id/channels", query: ptr("Auth_Key=app-key")}).fails(t, 401, "auth_failed", text)
+	n.do(request{method: "GET", path: "/apps/app-id/channels", query: new("x=y")}).fails(t, 401, "auth_failed", text)
+	n.do(request{method: "GET", path: "/apps/app-id/channels", query: new("Auth_Key=app-key")}).fails(t, 401, "auth_failed", text)
 }
 
 // Checklist: http-api 18
@@ -125,9 +123,9 @@ func TestHTTP019Timestamp(t *testing.T) {
 	for _, offset := range []int64{601, -601, -1 << 40} {
 		at(offset).fails(t, 401, "auth_failed", "Timestamp expired or too far in the future")
 	}
-	n.do(request{method: "GET", path: path, query: ptr("auth_key=app-key")}).fails(t, 401, "auth_failed", "auth_timestamp is missing")
+	n.do(request{method: "GET", path: path, query: new("auth_key=app-key")}).fails(t, 401, "auth_failed", "auth_timestamp is missing")
 	for _, value := range []string{"", "now", "1.5", "99999999999999999999"} {
-		n.do(request{method: "GET", path: path, query: ptr("auth_key=app-key&auth_timestamp=" + value)}).fails(t, 401, "auth_failed", "Invalid auth_timestamp format")
+		n.do(request{method: "GET", path: path, query: new("auth_key=app-key&auth_timestamp=" + value)}).fails(t, 401, "auth_failed", "Invalid auth_timestamp format")
 	}
 }
 
@@ -199,10 +197,10 @@ func TestHTTP023Signature(t *testing.T) {
 	signature := values.Get("auth_signature")
 	for _, bad := range []string{"", strings.ToUpper(signature), signature[:63], signature + "0", strings.Repeat("0", 64)} {
 		values.Set("auth_signature", bad)
-		n.do(request{method: "GET", path: path, query: ptr(values.Encode())}).fails(t, 401, "auth_failed", "Invalid API signature")
+		n.do(request{method: "GET", path: path, query: new(values.Encode())}).fails(t, 401, "auth_failed", "Invalid API signature")
 	}
 	values.Del("auth_signature")
-	n.do(request{method: "GET", path: path, query: ptr(values.Encode())}).fails(t, 401, "auth_failed", "Invalid API signature")
+	n.do(request{method: "GET", path: path, query: new(values.Encode())}).fails(t, 401, "auth_failed", "Invalid API signature")
 	n.do(request{method: "GET", path: path, key: appKey, secret: "wrong"}).fails(t, 401, "auth_failed", "Invalid API signature")
 }
 
@@ -225,7 +223,7 @@ func TestHTTP024QueryForms(t *testing.T) {
 		"value with equals sign": {"a=b=c&auth_key=app-key&auth_timestamp=" + now, "a=b=c&auth_key=app-key&auth_timestamp=" + now},
 	} {
 		signature := protocol.Sign(appSecret, "GET\n"+path+"\n"+c.text)
-		if got := n.do(request{method: "GET", path: path, query: ptr(c.sent + "&auth_signature=" + signature)}); got.status != 200 {
+		if got := n.do(request{method: "GET", path: path, query: new(c.sent + "&auth_signature=" + signature)}); got.status != 200 {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
 	}
@@ -235,7 +233,7 @@ func TestHTTP024QueryForms(t *testing.T) {
 	// A query of many parameters is a long text to sign and nothing else.
 	huge := strings.Repeat("a=1&b=2&", 5000)
 	signature := protocol.Sign(appSecret, "GET\n"+path+"\na=1&auth_key=app-key&auth_timestamp="+now+"&b=2")
-	n.do(request{method: "GET", path: path, query: ptr(huge + "auth_key=app-key&auth_timestamp=" + now + "&auth_signature=" + signature)}).is(t, 200, `{"channels":{}}`)
+	n.do(request{method: "GET", path: path, query: new(huge + "auth_key=app-key&auth_timestamp=" + now + "&auth_signature=" + signature)}).is(t, 200, `{"channels":{}}`)
 }
 
 // Checklist: http-api 28
@@ -243,11 +241,11 @@ func TestHTTP028Tampering(t *testing.T) {
 	n := newNode(t, testApp())
 	const events, text = "/apps/app-id/events", `{"name":"e","channel":"c"}`
 	query := func() string { return signed("POST", events, nil, text, appKey, appSecret, time.Now()) }
-	n.do(request{method: "POST", path: events, body: text, query: ptr(query())}).is(t, 200, `{}`)
-	n.do(request{method: "POST", path: events, body: text + " ", query: ptr(query())}).fails(t, 401, "auth_failed", "body_md5 mismatch")
-	n.do(request{method: "POST", path: "/apps/app-id/batch_events", body: text, query: ptr(query())}).fails(t, 401, "auth_failed", "Invalid API signature")
-	n.do(request{method: "POST", path: events, body: text, query: ptr(query() + "&info=x")}).fails(t, 401, "auth_failed", "Invalid API signature")
-	n.do(request{method: "POST", path: "/apps/app-id/event%73", body: text, query: ptr(query())}).is(t, 404, "404 NOT FOUND")
+	n.do(request{method: "POST", path: events, body: text, query: new(query())}).is(t, 200, `{}`)
+	n.do(request{method: "POST", path: events, body: text + " ", query: new(query())}).fails(t, 401, "auth_failed", "body_md5 mismatch")
+	n.do(request{method: "POST", path: "/apps/app-id/batch_events", body: text, query: new(query())}).fails(t, 401, "auth_failed", "Invalid API signature")
+	n.do(request{method: "POST", path: events, body: text, query: new(query() + "&info=x")}).fails(t, 401, "auth_failed", "Invalid API signature")
+	n.do(request{method: "POST", path: "/apps/app-id/event%73", body: text, query: new(query())}).is(t, 404, "404 NOT FOUND")
 	get := signed("GET", "/apps/app-id/channels", nil, "", appKey, appSecret, time.Now())
 	r, _ := http.NewRequest("HEAD", n.server.URL+"/apps/app-id/channels?"+get, nil)
 	resp, err := n.server.Client().Do(r)

@@ -24,7 +24,7 @@ func set(t *testing.T, c *Cache, key, value string, ttl time.Duration) {
 func holds(t *testing.T, c *Cache, want string) {
 	t.Helper()
 	var got []string
-	for _, key := range strings.Split("abcdefgh", "") {
+	for key := range strings.SplitSeq("abcdefgh", "") {
 		if c.entries[key] != nil {
 			got = append(got, key)
 		}
@@ -121,7 +121,7 @@ func TestCacheExpiryIsExact(t *testing.T) {
 		if left, err := c.TTL(t.Context(), "a"); left != 1 || err != nil {
 			t.Errorf("TTL = %v, %v; want 1ns", left, err)
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		if _, err := c.Get(t.Context(), "a"); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("Get of an expired key: %v", err)
 		}

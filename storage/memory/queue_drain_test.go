@@ -31,10 +31,14 @@ func TestHandover(t *testing.T) {
 		// by another queue, but there are five in all.
 		runs string
 	}{
-		{"adopter", func(q *Queue) storage.Queue { return q },
-			"ready#1@0s failed#3@1s failed#4@5s failed#5@13s delayed#1@30s"},
-		{"any queue", func(q *Queue) storage.Queue { return plain{q} },
-			"ready#1@0s failed#1@1s failed#2@2s failed#3@4s delayed#1@30s"},
+		{
+			"adopter", func(q *Queue) storage.Queue { return q },
+			"ready#1@0s failed#3@1s failed#4@5s failed#5@13s delayed#1@30s",
+		},
+		{
+			"any queue", func(q *Queue) storage.Queue { return plain{q} },
+			"ready#1@0s failed#1@1s failed#2@2s failed#3@4s delayed#1@30s",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -28,9 +28,9 @@ func TestQueueRetryDelays(t *testing.T) {
 
 func TestRetryDelay(t *testing.T) {
 	plain := QueueOptions{RetryJitter: -1}.withDefaults()
-	for run, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
-		if got := plain.retryDelay(&queuedJob{Job: storage.Job{ID: "a", Attempt: run + 1}}); got != want*time.Second {
-			t.Errorf("delay after run %d is %v, want %vs", run+1, got, int(want))
+	for run, want := range []int{1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		if got := plain.retryDelay(&queuedJob{Job: storage.Job{ID: "a", Attempt: run + 1}}); got != time.Duration(want)*time.Second {
+			t.Errorf("delay after run %d is %v, want %vs", run+1, got, want)
 		}
 	}
 	huge := QueueOptions{RetryJitter: -1, RetryMax: 1<<63 - 1}.withDefaults()
@@ -72,7 +72,7 @@ func TestQueueForgetsIDs(t *testing.T) {
 		if err := q.Push(t.Context(), other); !errors.Is(err, storage.ErrConflict) {
 			t.Errorf("Push with another payload: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		push(t, q, other)
 		synctest.Wait()
 		j.want(t, "a#1@5m0s")
@@ -82,7 +82,7 @@ func TestQueueForgetsIDs(t *testing.T) {
 		time.Sleep(time.Hour - 1)
 		push(t, q, job("b"))
 		wantStats(t, q, storage.QueueStats{Delayed: 1})
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		synctest.Wait()
 		j.want(t, "b#1@1h5m0s")
 		push(t, q, job("b"))

@@ -198,7 +198,7 @@ func TestQueueGoroutines(t *testing.T) {
 		t.Errorf("%d goroutines for 2 running and 1998 waiting jobs", n)
 	}
 	go func() {
-		for range entered { //nolint:revive // the condition is the work
+		for range entered {
 		}
 	}()
 	close(release)

@@ -89,12 +89,12 @@ func sameApp(t *testing.T, got, want *storage.App) {
 	if got == nil {
 		t.Fatalf("got no app, want %q", want.ID)
 	}
-	if g, w := comparable(got), comparable(want); !reflect.DeepEqual(g, w) {
+	if g, w := plainApp(got), plainApp(want); !reflect.DeepEqual(g, w) {
 		t.Errorf("got app %s\nwant %s", describe(g), describe(w))
 	}
 }
 
-func comparable(app *storage.App) storage.App {
+func plainApp(app *storage.App) storage.App {
 	c := *app
 	c.AllowedOrigins = append([]string{}, app.AllowedOrigins...)
 	c.Namespaces = map[string]*storage.Namespace{}
@@ -108,17 +108,18 @@ func comparable(app *storage.App) storage.App {
 
 // describe follows the pointers that %+v would print as addresses.
 func describe(app storage.App) string {
-	text := fmt.Sprintf("%+v", app)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("%+v", app))
 	if app.Limits.MessageRate != nil {
-		text += fmt.Sprintf(" MessageRate %+v", *app.Limits.MessageRate)
+		text.WriteString(fmt.Sprintf(" MessageRate %+v", *app.Limits.MessageRate))
 	}
 	if app.Idempotency.Enabled != nil {
-		text += fmt.Sprintf(" Idempotency.Enabled %v", *app.Idempotency.Enabled)
+		text.WriteString(fmt.Sprintf(" Idempotency.Enabled %v", *app.Idempotency.Enabled))
 	}
 	for _, n := range app.Namespaces {
-		text += fmt.Sprintf(" Namespace %+v", *n)
+		text.WriteString(fmt.Sprintf(" Namespace %+v", *n))
 	}
-	return text
+	return text.String()
 }
 
 func appsFind(t *testing.T, m storage.AppManager, apps []*storage.App) {
