@@ -89,12 +89,13 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			max_messages N|none               # 1000
 //			max_bytes SIZE|none               # 1MiB
 //			on_buffer_full disconnect|drop    # disconnect [disconnect_on_buffer_full on|off]
+//			max_channels N|none               # 10000
 //			max_payload SIZE                  # 64KiB [max_payload_kb N]
 //		}
 //		cors {
-//			origins PATTERN...                # *
+//			origins PATTERN...                # * [origin]
 //			methods METHOD...                 # GET POST PUT PATCH DELETE OPTIONS
-//			headers NAME...                   # Authorization Content-Type X-Requested-With Accept X-Idempotency-Key
+//			headers NAME...                   # [allowed_headers] Authorization Content-Type X-Requested-With Accept X-Idempotency-Key
 //			credentials on|off                # off
 //		}
 //		http {

@@ -116,6 +116,10 @@ type WebSocketConfig struct {
 	// closes it with 4100, "drop" drops what does not fit. Default: disconnect.
 	OnBufferFull string `json:"on_buffer_full,omitempty" words:"disconnect drop"`
 
+	// MaxChannels is the number of channels one socket may be subscribed to; over it
+	// a subscription is refused with 4100. "none" removes the bound. Default: 10000.
+	MaxChannels Number `json:"max_channels,omitempty" none:"yes"`
+
 	// MaxPayload is the largest inbound message, in bytes; over it the socket is
 	// closed with 1009. Default: 64KiB.
 	MaxPayload Size `json:"max_payload,omitempty" min:"1"`

@@ -179,6 +179,9 @@ func (c *WebSocketConfig) settings(s *realtime.SocketSettings) error {
 	if s.MaxMessages == 0 && s.MaxBytes == 0 {
 		return errors.New("max_messages and max_bytes must not both be unlimited")
 	}
+	if s.MaxChannels = c.MaxChannels.or(s.MaxChannels); c.MaxChannels == none {
+		s.MaxChannels = 0
+	}
 	s.DropWhenFull = c.OnBufferFull == "drop"
 	s.MaxPayload = c.MaxPayload.or(s.MaxPayload)
 	return nil

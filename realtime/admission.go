@@ -49,6 +49,7 @@ func (l Live) allow(ctx context.Context, name, prefix, clientIP string, rate Rat
 		return storage.RateDecision{Allowed: true}, false, nil
 	}
 	d, err := s.Drivers.RateLimiter.Allow(ctx, prefix+RateKey(clientIP), 1, rate.Max, rate.Window)
+	l.Hub.metrics.RateChecked(name, err == nil && d.Allowed)
 	if err != nil {
 		s.Log.Warn("rate limiter", zap.String("limiter", name), zap.Error(err))
 		if s.Rate.FailOpen {
@@ -56,7 +57,6 @@ func (l Live) allow(ctx context.Context, name, prefix, clientIP string, rate Rat
 		}
 		return d, true, err
 	}
-	l.Hub.metrics.RateChecked(name, d.Allowed)
 	return d, true, nil
 }
 
@@ -70,7 +70,7 @@ func (l Live) AllowApp(ctx context.Context, app *storage.App, kind string, n, li
 		}
 		return d, err
 	}
-	m := l.Hub.app(app).meter
+	m := l.Hub.app(app, l.lease.generation).meter
 	m.rateChecked(kind)
 	if !d.Allowed {
 		m.rateTriggered(kind)
@@ -88,7 +88,7 @@ func (l Live) TakeSlot(ctx context.Context, clientIP string) (release func(), ok
 	}
 	limiter := s.Drivers.RateLimiter
 	key := "connections:" + RateKey(clientIP)
-	holder := s.NodeID + ":" + strconv.FormatUint(l.Hub.nextID.Add(1), 10)
+	holder := s.NodeID + ":" + l.Hub.name + ":" + strconv.FormatUint(l.Hub.nextID.Add(1), 10)
 	ok, err = limiter.Acquire(ctx, key, holder, limit)
 	if err != nil && s.Rate.FailOpen {
 		return func() {}, true, nil

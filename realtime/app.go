@@ -40,12 +40,13 @@ type shard struct {
 // policy is an app record with what is derived from it.
 type policy struct {
 	*storage.App
-	origins protocol.Origins
-	rules   protocol.ChannelRules
+	generation uint64 // of the configuration that the record is from
+	origins    protocol.Origins
+	rules      protocol.ChannelRules
 }
 
-func newPolicy(record *storage.App) *policy {
-	p := &policy{App: record, rules: protocol.ChannelRules{MaxLength: record.Limits.MaxChannelNameLength}}
+func newPolicy(record *storage.App, generation uint64) *policy {
+	p := &policy{App: record, generation: generation, rules: protocol.ChannelRules{MaxLength: record.Limits.MaxChannelNameLength}}
 	// Patterns were checked when the record was made; one that does not compile
 	// here must refuse rather than admit.
 	if origins, err := protocol.NewOrigins(record.AllowedOrigins); err == nil {
@@ -66,27 +67,21 @@ func newPolicy(record *storage.App) *policy {
 }
 
 // app is the live side of record, made on first use.
-func (h *Hub) app(record *storage.App) *App {
-	h.appsMu.RLock()
-	a := h.apps[record.ID]
-	h.appsMu.RUnlock()
-	if a == nil {
-		a = h.addApp(record)
+func (h *Hub) app(record *storage.App, generation uint64) *App {
+	if a := h.liveApp(record.ID); a != nil {
+		return a
 	}
-	if a.policy.Load().App != record {
-		a.setRecord(record)
-	}
-	return a
+	return h.addApp(record, generation)
 }
 
-func (h *Hub) addApp(record *storage.App) *App {
+func (h *Hub) addApp(record *storage.App, generation uint64) *App {
 	h.appsMu.Lock()
 	defer h.appsMu.Unlock()
 	if a := h.apps[record.ID]; a != nil {
 		return a
 	}
 	a := &App{hub: h, id: record.ID, meter: h.metrics.app(record.ID), users: map[string]*user{}, watchers: map[string]map[*Conn]struct{}{}}
-	a.policy.Store(newPolicy(record))
+	a.policy.Store(newPolicy(record, generation))
 	for i := range a.shards {
 		a.shards[i].conns = map[string]*Conn{}
 		a.shards[i].channels = map[string]*channel{}
@@ -114,7 +109,19 @@ func (h *Hub) liveApps() []*App {
 
 func (a *App) record() *policy { return a.policy.Load() }
 
-func (a *App) setRecord(record *storage.App) { a.policy.Store(newPolicy(record)) }
+// setRecord gives the app the record of a configuration. An operation that began
+// before a reload does not put an older one back.
+func (a *App) setRecord(record *storage.App, generation uint64) {
+	for {
+		old := a.policy.Load()
+		if old.App == record || old.generation > generation {
+			return
+		}
+		if a.policy.CompareAndSwap(old, newPolicy(record, generation)) {
+			return
+		}
+	}
+}
 
 func (a *App) shard(name string) *shard {
 	return &a.shards[maphash.String(a.hub.seed, name)%shards]

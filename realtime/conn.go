@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,8 +55,9 @@ type Conn struct {
 	clientIP  string
 	transport Transport
 	opened    time.Time
+	opening   int64 // the same by clock
 
-	// heard is when the last inbound message came, in Unix milliseconds.
+	// heard is when the last inbound message came, by clock.
 	heard atomic.Int64
 	timer timerState
 
@@ -76,6 +78,8 @@ type Conn struct {
 	subs   subscriptions
 	user   *user
 	closed bool
+	// userInfo is the user_info of the signin.
+	userInfo json.RawMessage
 	// authorized says that the connection has signed in or joined a signed channel.
 	authorized bool
 }
@@ -89,7 +93,7 @@ func (h *Hub) Connect(ctx context.Context, t Transport, hs Handshake) (*Conn, *p
 	}
 	defer live.Release()
 	s := live.Settings
-	a, e := h.admitTo(ctx, s, hs)
+	a, e := h.admitTo(ctx, live, hs)
 	if e == nil {
 		e = a.admit(s, hs)
 	}
@@ -102,13 +106,36 @@ func (h *Hub) Connect(ctx context.Context, t Transport, hs Handshake) (*Conn, *p
 	if ce := s.Log.Check(zap.DebugLevel, "connected"); ce != nil {
 		ce.Write(zap.String("app", a.id), zap.String("socket_id", c.id), zap.String("client_ip", hs.ClientIP))
 	}
+	if e := c.recheck(ctx, live, hs); e != nil {
+		c.Disconnect()
+		return nil, e
+	}
 	t.Send(protocol.ConnectionEstablished(c.id, int(max(s.ActivityTimeout, time.Second)/time.Second)))
 	h.wheel.add(c)
 	return c, nil
 }
 
+// recheck looks again at what may have changed since the handshake was looked at
+// first: a drain, or a reload, has seen only the connections there were.
+func (c *Conn) recheck(ctx context.Context, live Live, hs Handshake) *protocol.Error {
+	if c.hub.draining.Load() {
+		return protocol.ErrShutdown
+	}
+	if c.hub.current.Load() == live.lease {
+		return nil
+	}
+	now, err := c.hub.Live()
+	if err != nil {
+		return protocol.ErrShutdown
+	}
+	defer now.Release()
+	_, e := c.hub.admitTo(ctx, now, hs)
+	return e
+}
+
 // admitTo finds the app of a handshake.
-func (h *Hub) admitTo(ctx context.Context, s *Settings, hs Handshake) (*App, *protocol.Error) {
+func (h *Hub) admitTo(ctx context.Context, live Live, hs Handshake) (*App, *protocol.Error) {
+	s := live.Settings
 	record, err := s.Drivers.Apps.AppByKey(ctx, hs.Key)
 	switch {
 	case isNotFound(err):
@@ -122,7 +149,9 @@ func (h *Hub) admitTo(ctx context.Context, s *Settings, hs Handshake) (*App, *pr
 		h.metrics.refused(record.ID, "app_disabled")
 		return nil, protocol.ErrAppDisabled
 	}
-	return h.app(record), nil
+	a := h.app(record, live.lease.generation)
+	a.setRecord(record, live.lease.generation)
+	return a, nil
 }
 
 // clip bounds what a client can put into a log line.
@@ -132,10 +161,6 @@ func clip(s string) string { return s[:min(len(s), 128)] }
 func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
 	h := a.hub
 	p := a.record()
-	if hs.Token {
-		h.metrics.refused(a.id, "token_on_v1")
-		return protocol.ErrTokenOnV1
-	}
 	if !p.origins.Allow(hs.Origin) {
 		h.metrics.refused(a.id, "origin_not_allowed")
 		return protocol.ErrOrigin
@@ -151,13 +176,20 @@ func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
 		h.metrics.refused(a.id, "app_over_quota")
 		return protocol.ErrAppOverQuota
 	}
+	if hs.Token {
+		a.sockets.Add(-1)
+		h.sockets.Add(-1)
+		h.metrics.refused(a.id, "token_on_v1")
+		return protocol.ErrTokenOnV1
+	}
 	return nil
 }
 
 func (a *App) open(t Transport, hs Handshake) *Conn {
 	c := &Conn{hub: a.hub, app: a, clientIP: hs.ClientIP, transport: t, opened: time.Now()}
-	c.heard.Store(c.opened.UnixMilli())
-	c.worker = int(a.hub.nextID.Add(1) % uint64(len(a.hub.workers)))
+	c.opening = clock()
+	c.heard.Store(c.opening)
+	c.worker = int(a.hub.nextConn.Add(1) % uint64(len(a.hub.workers)))
 	c.timer.keepAlive = hs.KeepAlive.Milliseconds()
 	for {
 		c.id = protocol.NewSocketID()
@@ -211,7 +243,7 @@ func (c *Conn) Disconnect() {
 }
 
 // Heard notes that the client is alive. Every inbound frame counts.
-func (c *Conn) Heard() { c.heard.Store(time.Now().UnixMilli()) }
+func (c *Conn) Heard() { c.heard.Store(clock()) }
 
 // subscriptions are those of one connection: a short list, and a map once it is
 // long. Most connections have a handful.

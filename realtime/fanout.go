@@ -96,12 +96,13 @@ func (p *part) push(f protocol.Frame, except *Conn) {
 	p.pending = append(p.pending, pendingFrame{f, except, p.worker.seq.Add(1)})
 	p.bytes += len(f)
 	p.pushed++
-	wake := !p.scheduled
-	p.scheduled = true
-	p.mu.Unlock()
-	if wake {
+	if !p.scheduled {
+		// Under the lock: who pushes to another channel after this must find the
+		// part in the worker's queue already.
+		p.scheduled = true
 		p.worker.enqueue(p)
 	}
+	p.mu.Unlock()
 }
 
 // take removes the pending frames up to cutoff and starts a flush. first counts

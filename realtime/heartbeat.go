@@ -34,13 +34,13 @@ type timerState struct {
 	prev, next *Conn
 	slot       int32
 	queued     bool
-	due        int64 // Unix milliseconds
+	due        int64 // by clock
 	pinged     int64 // when the last unanswered ping was sent, or zero
 	alive      int64 // when the last keep-alive was sent
 	keepAlive  int64 // milliseconds, zero for none
 }
 
-func newWheel(h *Hub) *wheel { return &wheel{hub: h, now: tickOf(time.Now().UnixMilli())} }
+func newWheel(h *Hub) *wheel { return &wheel{hub: h, now: tickOf(clock())} }
 
 func tickOf(ms int64) int64 { return ms / wheelTick.Milliseconds() }
 
@@ -53,7 +53,7 @@ func (w *wheel) run(ctx context.Context) {
 			return
 		case <-t.C:
 			w.hub.guard("timeouts", func() {
-				w.tick(time.Now().UnixMilli())
+				w.tick(clock())
 				w.tellCounts()
 			})
 		}
@@ -63,7 +63,7 @@ func (w *wheel) run(ctx context.Context) {
 func (w *wheel) add(c *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.insertLocked(c, c.nextDue(time.Now().UnixMilli(), w.hub.settings()))
+	w.insertLocked(c, c.nextDue(clock(), w.hub.settings()))
 }
 
 func (w *wheel) remove(c *Conn) {
@@ -158,8 +158,8 @@ func (c *Conn) check(now int64, s *Settings) bool {
 	if closed {
 		return false
 	}
-	if !authorized && c.mustAuthorize() && now >= c.opened.UnixMilli()+s.AuthenticationTimeout.Milliseconds() {
-		c.transport.Close(protocol.ErrNotAuthorized)
+	if !authorized && c.mustAuthorize() && now >= c.opening+s.AuthenticationTimeout.Milliseconds() {
+		c.leave(protocol.ErrNotAuthorized)
 		return false
 	}
 	heard := c.heard.Load()
@@ -167,7 +167,7 @@ func (c *Conn) check(now int64, s *Settings) bool {
 	case t.pinged != 0 && heard >= t.pinged:
 		t.pinged = 0
 	case t.pinged != 0 && now >= t.pinged+s.PongTimeout.Milliseconds():
-		c.transport.Close(protocol.ErrPongTimeout)
+		c.leave(protocol.ErrPongTimeout)
 		return false
 	case t.pinged == 0 && now >= heard+s.ActivityTimeout.Milliseconds():
 		t.pinged, t.alive = now, now
@@ -182,6 +182,13 @@ func (c *Conn) check(now int64, s *Settings) bool {
 	return true
 }
 
+// leave closes the connection with e and takes it out of the hub at once: a peer
+// that is gone will not finish the closing handshake.
+func (c *Conn) leave(e *protocol.Error) {
+	c.transport.Close(e)
+	c.Disconnect()
+}
+
 // nextDue is when the connection must be looked at again.
 func (c *Conn) nextDue(now int64, s *Settings) int64 {
 	t := &c.timer
@@ -190,13 +197,13 @@ func (c *Conn) nextDue(now int64, s *Settings) int64 {
 		due = t.pinged + s.PongTimeout.Milliseconds()
 	}
 	if t.keepAlive > 0 {
-		due = min(due, max(t.alive, c.opened.UnixMilli())+t.keepAlive)
+		due = min(due, max(t.alive, c.opening)+t.keepAlive)
 	}
 	c.mu.Lock()
 	authorized := c.authorized
 	c.mu.Unlock()
 	if !authorized && c.mustAuthorize() {
-		due = min(due, c.opened.UnixMilli()+s.AuthenticationTimeout.Milliseconds())
+		due = min(due, c.opening+s.AuthenticationTimeout.Milliseconds())
 	}
 	return max(due, now)
 }

@@ -29,8 +29,10 @@ type Hub struct {
 
 	workers []*worker
 	wheel   *wheel
-	nextID  atomic.Uint64
-	sockets atomic.Int64
+	nextID  atomic.Uint64 // of slots per client address
+	// nextConn spreads connections over workers.
+	nextConn atomic.Uint64
+	sockets  atomic.Int64
 
 	draining atomic.Bool
 	stop     context.CancelFunc

@@ -81,19 +81,26 @@ func (h *Hub) Attach(generation uint64, s *Settings) {
 // everything as it was, so the load can still be refused.
 func (h *Hub) Start(generation uint64) error {
 	h.leaseMu.Lock()
-	defer h.leaseMu.Unlock()
 	l := h.findLocked(generation)
+	h.leaseMu.Unlock()
 	if l == nil {
 		return fmt.Errorf("generation %d is not attached", generation)
-	}
-	if l.leave != nil {
-		return nil
 	}
 	leave, err := l.settings.Drivers.Adapter.Subscribe(h.name, h.deliver)
 	if err != nil {
 		return fmt.Errorf("subscribing to the adapter: %w", err)
 	}
-	l.leave = leave
+	h.leaseMu.Lock()
+	detached := h.findLocked(generation) == nil
+	if !detached {
+		l.leave = leave
+	}
+	h.leaseMu.Unlock()
+	if detached {
+		ctx, cancel := context.WithTimeout(context.Background(), driverTimeout)
+		defer cancel()
+		return errors.Join(ErrNoSettings, leave(ctx))
+	}
 	return nil
 }
 
@@ -122,6 +129,7 @@ func (h *Hub) Detach(ctx context.Context, generation uint64) {
 		return
 	}
 	h.leases = slices.DeleteFunc(h.leases, func(other *lease) bool { return other == l })
+	leave := l.leave
 	changed := h.electLocked()
 	l.retired.Store(true)
 	h.leaseMu.Unlock()
@@ -129,11 +137,11 @@ func (h *Hub) Detach(ctx context.Context, generation uint64) {
 
 	for l.users.Load() > 0 && sleep(ctx, pollUsers) { //nolint:revive // the condition is the work
 	}
-	if l.leave == nil {
+	if leave == nil {
 		return
 	}
 	// Without the lock: leaving waits for deliveries, which may need it.
-	if err := l.leave(ctx); err != nil {
+	if err := leave(ctx); err != nil {
 		l.settings.Log.Warn("leaving the adapter", zap.String("hub", h.name), zap.Error(err))
 	}
 }
@@ -148,12 +156,15 @@ func (h *Hub) findLocked(generation uint64) *lease {
 }
 
 // change is one of the current settings. The zero value is none.
-type change struct{ old, current *Settings }
+type change struct {
+	old, current *Settings
+	generation   uint64
+}
 
 // apply adjusts live connections, without the lock: it asks drivers.
 func (c change) apply(h *Hub) {
 	if c.old != nil {
-		h.apply(c.old, c.current)
+		h.apply(c.old, c.current, c.generation)
 	}
 }
 
@@ -173,7 +184,7 @@ func (h *Hub) electLocked() change {
 		return change{}
 	}
 	if old := h.current.Swap(best); old != best && old != nil {
-		return change{old.settings, best.settings}
+		return change{old.settings, best.settings, max(best.generation, old.generation)}
 	}
 	return change{}
 }

@@ -8,13 +8,20 @@ import (
 
 // window counts events in a fixed window that starts with its first event.
 type window struct {
-	start int64 // Unix milliseconds
+	start int64 // by clock
 	count int
 }
 
+// started is when this process began, for clock.
+var started = time.Now()
+
+// clock counts milliseconds since the process began, from one. Unlike the time of
+// day it never jumps.
+func clock() int64 { return time.Since(started).Milliseconds() + 1 }
+
 // allow counts one event. The limit-th event of a window is allowed, the next is not.
 func (w *window) allow(now int64, limit int, length time.Duration) bool {
-	if now-w.start >= length.Milliseconds() {
+	if w.start == 0 || now-w.start >= length.Milliseconds() {
 		w.start, w.count = now, 0
 	}
 	if w.count >= limit {

@@ -179,7 +179,7 @@ func (c *Conn) Dropped(frames int) {
 
 // HTTPCall counts one call of the HTTP API.
 func (h *Hub) HTTPCall(app *storage.App, received, transmitted int) {
-	m := h.app(app).meter
+	m := h.app(app, 0).meter
 	m.httpCalls.Inc()
 	m.httpIn.Add(float64(received))
 	m.httpOut.Add(float64(transmitted))

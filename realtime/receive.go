@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
@@ -10,7 +9,7 @@ import (
 
 // Receive handles one inbound message. Calls for one connection never overlap.
 func (c *Conn) Receive(text []byte) {
-	now := time.Now().UnixMilli()
+	now := clock()
 	c.heard.Store(now)
 	c.app.meter.received(len(text))
 	if e := c.allowMessage(now); e != nil {

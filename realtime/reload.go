@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -45,6 +47,7 @@ var ReloadEffects = map[string]Effect{
 	"Socket.MaxPayload":   NewConnections,
 	"Socket.MaxMessages":  NextOperation,
 	"Socket.MaxBytes":     NextOperation,
+	"Socket.MaxChannels":  NextOperation,
 	"Socket.DropWhenFull": NextOperation,
 	"Socket.WriteTimeout": NextOperation,
 
@@ -87,32 +90,33 @@ var ReloadEffects = map[string]Effect{
 
 // apply adjusts live connections to a change of the current settings. Most
 // settings need nothing here: they are read where they are used.
-func (h *Hub) apply(old, current *Settings) {
+func (h *Hub) apply(old, current *Settings, generation uint64) {
 	if old.ActivityTimeout != current.ActivityTimeout || old.PongTimeout != current.PongTimeout {
 		h.wheel.reschedule()
 	}
-	h.applyApps(current)
+	h.applyApps(current, generation)
 }
 
 // applyApps gives every live app its new record, and closes the connections of
 // those that are gone or disabled. An app whose record cannot be read keeps the
 // one it has.
-func (h *Hub) applyApps(s *Settings) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.HealthTimeout)
-	defer cancel()
+func (h *Hub) applyApps(s *Settings, generation uint64) {
 	for _, a := range h.liveApps() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.HealthTimeout)
 		record, err := s.Drivers.Apps.AppByID(ctx, a.id)
+		cancel()
 		switch {
 		case isNotFound(err):
 			a.closeAll(protocol.ErrAppNotFound)
 		case err != nil:
+			s.Log.Error("looking up an app after a change of settings", zap.String("app", a.id), zap.Error(err))
 		case !record.Enabled:
-			a.setRecord(record)
+			a.setRecord(record, generation)
 			a.closeAll(protocol.ErrAppDisabled)
 		default:
 			// A new key or secret counts for new requests; open sockets and their
 			// subscriptions stay, as at Pusher.
-			a.setRecord(record)
+			a.setRecord(record, generation)
 		}
 	}
 }

@@ -53,6 +53,9 @@ type SocketSettings struct {
 	// MaxBytes bounds the outbound queue of a socket, in bytes. Zero means no bound
 	// of this kind. Default: 1 MiB.
 	MaxBytes int
+	// MaxChannels bounds the subscriptions of a socket; over it one is refused with
+	// 4100. Zero means no bound. Default: 10000.
+	MaxChannels int
 	// DropWhenFull drops what does not fit instead of closing the socket with 4100.
 	DropWhenFull bool
 	// WriteTimeout closes a socket that takes nothing for so long while frames
@@ -168,6 +171,7 @@ func DefaultSettings() Settings {
 			MaxPayload:   64 << 10,
 			MaxMessages:  1000,
 			MaxBytes:     1 << 20,
+			MaxChannels:  10000,
 			WriteTimeout: 10 * time.Second,
 		},
 		Limits: LimitSettings{

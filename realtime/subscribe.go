@@ -90,31 +90,48 @@ func (p *policy) verify(auth string, sign func(key, secret string) string) bool 
 // signed-in user.
 func (c *Conn) memberOf(req protocol.Subscribe) (*protocol.Member, *protocol.Error) {
 	if !req.HasChannelData {
-		u := c.currentUser()
-		if u == nil {
+		m := c.signedInMember()
+		if m == nil {
 			return nil, protocol.BadFormat("Missing channel_data for presence channel")
 		}
-		return &protocol.Member{UserID: u.id, Info: u.info}, nil
+		return c.checkMember(m)
 	}
 	m, e := protocol.ParseMember(req.ChannelData)
 	if e != nil {
 		return nil, e
 	}
+	return c.checkMember(&m)
+}
+
+// signedInMember is the connection's user as a member, or nil.
+func (c *Conn) signedInMember() *protocol.Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.user == nil {
+		return nil
+	}
+	return &protocol.Member{UserID: c.user.id, Info: c.userInfo}
+}
+
+// checkMember holds a member's info to the limit.
+func (c *Conn) checkMember(m *protocol.Member) (*protocol.Member, *protocol.Error) {
 	if limit := c.limits().presenceMemberSize; limit > 0 && len(m.Info) > limit {
 		return nil, protocol.BadChannel("user_info is larger than the limit")
 	}
-	return &m, nil
+	return m, nil
 }
 
 // enter joins the channel, or answers once more if the connection is in it.
 func (c *Conn) enter(info protocol.Channel, m *protocol.Member) *protocol.Error {
-	ch := c.app.pin(info)
-	defer ch.unpin()
-	cached, seen := c.cachedEvent(ch)
-
 	c.mu.Lock()
 	sub := c.subs.get(info.Name)
 	c.mu.Unlock()
+	if limit := c.hub.settings().Socket.MaxChannels; sub == nil && limit > 0 && int(c.channels.Load()) >= limit {
+		return protocol.ErrTooManyChannels
+	}
+	ch := c.app.pin(info)
+	defer ch.unpin()
+	cached, seen := c.cachedEvent(ch)
 	if sub != nil {
 		sub.channel.mu.Lock()
 		c.welcome(sub.channel, cached, seen)
@@ -126,9 +143,15 @@ func (c *Conn) enter(info protocol.Channel, m *protocol.Member) *protocol.Error 
 		return e
 	}
 	c.mu.Lock()
-	c.subs.add(sub)
-	c.authorized = c.authorized || info.Signed()
+	gone := c.closed
+	if !gone {
+		c.subs.add(sub)
+		c.authorized = c.authorized || info.Signed()
+	}
 	c.mu.Unlock()
+	if gone {
+		sub.leave() // the server has closed the connection meanwhile
+	}
 	return nil
 }
 

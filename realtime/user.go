@@ -10,7 +10,6 @@ import (
 // it.
 type user struct {
 	id    string
-	info  json.RawMessage
 	conns map[*Conn]struct{}
 }
 
@@ -60,7 +59,7 @@ func (a *App) signin(c *Conn, u protocol.User, success protocol.Frame) {
 		a.signoutLocked(c)
 		known = a.users[u.ID]
 		if known == nil {
-			known = &user{id: u.ID, info: u.Info, conns: map[*Conn]struct{}{}}
+			known = &user{id: u.ID, conns: map[*Conn]struct{}{}}
 			a.users[u.ID] = known
 			a.tellWatchersLocked(protocol.WatchlistEvents([]string{u.ID}, nil), u.ID)
 		}
@@ -68,10 +67,14 @@ func (a *App) signin(c *Conn, u protocol.User, success protocol.Frame) {
 	} else {
 		a.unwatchLocked(c)
 	}
-	known.info = u.Info
 	c.mu.Lock()
-	c.user, c.authorized = known, true
+	gone := c.closed
+	c.user, c.userInfo, c.authorized = known, u.Info, true
 	c.mu.Unlock()
+	if gone {
+		a.signoutLocked(c)
+		return
+	}
 	c.transport.Send(success)
 	a.watchLocked(c, u.Watchlist)
 }
@@ -155,7 +158,9 @@ func (c *Conn) currentUser() *user {
 func (a *App) sendUser(id string, f protocol.Frame, except string) {
 	for _, c := range a.userConns(id) {
 		if c.id != except {
-			a.hub.workers[c.worker].sendTo(c, f, nil)
+			w := a.hub.workers[c.worker]
+			w.waitRoom()
+			w.sendTo(c, f, nil)
 		}
 	}
 }

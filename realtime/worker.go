@@ -22,6 +22,8 @@ type worker struct {
 	wake   sync.Cond
 	queue  []*part
 	direct []directFrame
+	bytes  int       // of direct
+	room   sync.Cond // L is mu; signalled when direct was taken
 	closed bool
 
 	// What follows is used by the worker's goroutine alone.
@@ -61,7 +63,7 @@ type PieceDeliverer interface {
 
 func newWorker(h *Hub) *worker {
 	w := &worker{hub: h}
-	w.wake.L = &w.mu
+	w.wake.L, w.room.L = &w.mu, &w.mu
 	return w
 }
 
@@ -77,8 +79,19 @@ func (w *worker) enqueue(p *part) {
 func (w *worker) sendTo(c *Conn, f protocol.Frame, end *protocol.Error) {
 	w.mu.Lock()
 	w.direct = append(w.direct, directFrame{c, f, end, w.seq.Add(1)})
+	w.bytes += len(f) + 64
 	w.mu.Unlock()
 	w.wake.Signal()
+}
+
+// waitRoom waits while more waits for single connections than should. It must
+// not be called with a lock.
+func (w *worker) waitRoom() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.bytes > partRoom && !w.closed {
+		w.room.Wait()
+	}
 }
 
 func (w *worker) close() {
@@ -86,6 +99,7 @@ func (w *worker) close() {
 	w.closed = true
 	w.mu.Unlock()
 	w.wake.Signal()
+	w.room.Broadcast()
 }
 
 func (w *worker) run() {
@@ -108,7 +122,8 @@ func (w *worker) next() (parts []*part, direct []directFrame, cutoff uint64, ok 
 		w.wake.Wait()
 	}
 	parts, direct = w.queue, w.direct
-	w.queue, w.direct = w.spare, nil
+	w.queue, w.direct, w.bytes = w.spare, nil, 0
+	w.room.Broadcast()
 	return parts, direct, w.seq.Load(), len(parts) > 0 || len(direct) > 0
 }
 
@@ -122,12 +137,12 @@ func (w *worker) round(parts []*part, direct []directFrame, cutoff uint64) {
 		w.gather(d.conn, Piece{d.frame, nil, d.seq, d.end})
 	}
 	for _, p := range parts {
-		w.flush(p, cutoff, gather)
+		w.hub.guard("fan-out", func() { w.flush(p, cutoff, gather) })
 	}
-	for i, c := range w.gathered {
-		w.gathered[i] = nil
-		w.deliverGathered(c)
+	for _, c := range w.gathered {
+		w.hub.guard("fan-out", func() { w.deliverGathered(c) })
 	}
+	clear(w.gathered)
 	w.gathered = w.gathered[:0]
 }
 
@@ -140,13 +155,15 @@ func (w *worker) gather(c *Conn, piece Piece) {
 
 func (w *worker) flush(p *part, cutoff uint64, gather bool) {
 	frames, first, end := p.take(cutoff)
+	defer func() {
+		if p.flushed() {
+			w.enqueue(p)
+		}
+	}()
 	for start := 0; start < len(frames); {
 		b := joinFrames(frames[start:], first+uint64(start))
 		w.walk(p, &b, end, gather)
 		start += len(b.ends)
-	}
-	if p.flushed() {
-		w.enqueue(p)
 	}
 }
 

@@ -68,7 +68,7 @@ const handlers = {
 		members.clear();
 		for (const [id, info] of Object.entries(data.presence.hash)) members.set(id, info);
 		showMembers();
-		showNote(`You are in ${channel}.`);
+		showNote(`You are in ${channel}. Open this page in another tab, and send something.`);
 	},
 	'pusher:member_added': ({ user_id: id, user_info: info }) => {
 		members.set(id, info);
@@ -120,7 +120,7 @@ at('send').addEventListener('submit', async (submit) => {
 	showProblem();
 	try {
 		await publish(channel, 'message', { from: me.user_id, name: me.user_info.name, text });
-		at('text').value = '';
+		at('send').reset();
 	} catch (problem) {
 		showProblem(problem.message);
 	}

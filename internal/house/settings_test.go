@@ -37,7 +37,9 @@ var settings = []setting{
 
 	{"Socket.MaxPayload", "websocket max_payload"},
 	{"Socket.MaxMessages", "websocket max_messages"},
+	{"Socket.MaxChannels", "websocket max_channels"},
 	{"Socket.MaxBytes", "websocket max_bytes"},
+	{"Socket.MaxChannels", "websocket max_channels"},
 	{"Socket.DropWhenFull", "websocket on_buffer_full"},
 	{"Socket.WriteTimeout", ""},
 

@@ -56,6 +56,7 @@ var (
 	ErrSigninInvalid     = &Error{CodeUnauthorized, "Authentication error: Connection not authorized.", false}
 	ErrUserChannel       = &Error{CodeUnauthorized, "Authentication error: Not signed in as the user of this channel", false}
 	ErrOverCapacity      = &Error{CodeOverCapacity, "Over capacity", false}
+	ErrTooManyChannels   = &Error{CodeOverCapacity, "Over capacity: too many channels on this connection", false}
 	ErrRateLimited       = &Error{CodeClientEvent, "Client event rejected due to rate limit", false}
 	ErrRateTerminated    = &Error{CodeClientEvent, "Connection closed due to client event rate limit", true}
 	ErrEventRequired     = &Error{CodeGenericError, "Invalid event name: Event name is required", false}

@@ -116,12 +116,13 @@ func TestNegotiate(t *testing.T) {
 		"": V1, "protocol=7": V1, "protocol=5": V1, "protocol=6": V1, "protocol=1": V1, "protocol=0": V1, "protocol=3": V1,
 		"protocol=255": V1, "protocol=2": V2, "protocol=7&client=js&version=8.4.0&flash=false&x=%20": V1,
 		"protocol=7&format=msgpack&append_mode=foo": V1, "echo_messages=true": V1, "append_rollup_window=30": V1,
+		"x=a;b&client=100%&y=%zz&protocol=7": V1,
 	} {
 		if got, err := Negotiate(query); got != want || err != nil {
 			t.Errorf("%q: %v, %v; want %v", query, got, err, want)
 		}
 	}
-	for _, query := range []string{"protocol=256", "protocol=-1", "protocol=abc", "protocol=", "echo_messages=yes", "append_rollup_window=x", "a=%zz"} {
+	for _, query := range []string{"protocol=256", "protocol=-1", "protocol=abc", "protocol=", "echo_messages=yes", "append_rollup_window=x"} {
 		if _, err := Negotiate(query); err == nil {
 			t.Errorf("%q is accepted", query)
 		}

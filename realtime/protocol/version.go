@@ -36,28 +36,22 @@ func Negotiate(rawQuery string) (Version, error) {
 	if rawQuery == "" {
 		return V1, nil
 	}
-	query, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return 0, fmt.Errorf("query: %w", err)
-	}
 	version := V1
-	if values, ok := query["protocol"]; ok {
-		n, err := strconv.ParseUint(last(values), 10, 8)
+	if value, ok := lastValue(rawQuery, "protocol"); ok {
+		n, err := strconv.ParseUint(value, 10, 8)
 		if err != nil {
-			return 0, fmt.Errorf("protocol %q is not a number from 0 to 255", last(values))
+			return 0, fmt.Errorf("protocol %q is not a number from 0 to 255", value)
 		}
 		if n == uint64(V2) {
 			version = V2
 		}
 	}
-	if values, ok := query["echo_messages"]; ok {
-		if v := last(values); v != "true" && v != "false" {
-			return 0, fmt.Errorf("echo_messages %q is neither true nor false", v)
-		}
+	if value, ok := lastValue(rawQuery, "echo_messages"); ok && value != "true" && value != "false" {
+		return 0, fmt.Errorf("echo_messages %q is neither true nor false", value)
 	}
-	if values, ok := query["append_rollup_window"]; ok {
-		if _, err := strconv.ParseUint(last(values), 10, 64); err != nil {
-			return 0, fmt.Errorf("append_rollup_window %q is not a number", last(values))
+	if value, ok := lastValue(rawQuery, "append_rollup_window"); ok {
+		if _, err := strconv.ParseUint(value, 10, 64); err != nil {
+			return 0, fmt.Errorf("append_rollup_window %q is not a number", value)
 		}
 	}
 	return version, nil
@@ -66,14 +60,25 @@ func Negotiate(rawQuery string) (Version, error) {
 // HasToken reports whether the query of an upgrade request carries a capability
 // token, which V1 refuses with 4009 (section 1.5).
 func HasToken(rawQuery string) bool {
-	if !strings.Contains(rawQuery, "token") {
-		return false
-	}
-	query, err := url.ParseQuery(rawQuery)
-	return err == nil && query.Get("token") != ""
+	token, _ := lastValue(rawQuery, "token")
+	return token != ""
 }
 
-func last(values []string) string { return values[len(values)-1] }
+// lastValue is the last value of a parameter. Parameters that are not asked for
+// may look as they like.
+func lastValue(rawQuery, name string) (value string, ok bool) {
+	for part := range strings.SplitSeq(rawQuery, "&") {
+		k, v, _ := strings.Cut(part, "=")
+		if key, err := url.QueryUnescape(k); err != nil || key != name {
+			continue
+		}
+		if unescaped, err := url.QueryUnescape(v); err == nil {
+			v = unescaped
+		}
+		value, ok = v, true
+	}
+	return value, ok
+}
 
 // Canonical strips the prefix of a system or internal event. ok is false for a
 // name without one of the four prefixes.

@@ -23,7 +23,6 @@ const (
 func admit(w http.ResponseWriter, r *http.Request, live realtime.Live, clientIP string) bool {
 	d, limited, err := live.AllowAPI(r.Context(), clientIP)
 	if err != nil {
-		live.Hub.Metrics().RateChecked("api_rate_limit", false)
 		writeJSON(w, http.StatusInternalServerError, []byte(limiterDown))
 		return false
 	}

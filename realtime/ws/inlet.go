@@ -1,8 +1,11 @@
 package ws
 
 import (
+	"bytes"
 	"net"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // inlet is the connection that gorilla sees: it reads from the real one, and
@@ -31,7 +34,11 @@ func (i inlet) Write(p []byte) (int, error) {
 		}
 		return len(p), nil
 	}
-	i.s.sendControl(p)
+	if p[0]&0x0f == websocket.CloseMessage {
+		i.s.finish(bytes.Clone(p)) // nothing may follow it
+	} else {
+		i.s.sendControl(p)
+	}
 	return len(p), nil
 }
 

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,12 +25,13 @@ const (
 type outbound struct {
 	mu      sync.Mutex
 	queue   [][]byte
-	frames  int  // queued or being written
-	bytes   int  // queued or being written
-	partial bool // queue[0] is the rest of a frame that is half written
-	writing bool // the writer runs
-	closing bool // nothing more is taken
-	shut    bool // the connection is closed
+	frames  int       // queued or being written
+	bytes   int       // queued or being written
+	partial bool      // queue[0] is the rest of a frame that is half written
+	writing bool      // the writer runs
+	since   time.Time // when it took what it writes now
+	closing bool      // nothing more is taken
+	shut    bool      // the connection is closed
 	grace   *time.Timer
 }
 
@@ -119,8 +121,8 @@ func (s *socket) push(b []byte, frames int, droppable bool) bool {
 	}
 	// The rest of a half-written frame must follow, whatever the bounds. One frame
 	// larger than the bound may wait alone.
-	if limits := s.hub.SocketSettings(); o.bytes > 0 && (limits.MaxMessages > 0 && o.frames >= limits.MaxMessages ||
-		limits.MaxBytes > 0 && o.bytes+len(b) > limits.MaxBytes) {
+	if o.bytes > 0 && o.over(s.hub.SocketSettings(), len(b)) {
+		limits := s.hub.SocketSettings()
 		if droppable && limits.DropWhenFull {
 			s.dropped(frames)
 			return true
@@ -134,9 +136,26 @@ func (s *socket) push(b []byte, frames int, droppable bool) bool {
 	return true
 }
 
+const (
+	// burstTime is how long a write must have lasted before a full queue counts as
+	// a slow client: a burst may fill the queue before the writer has even run.
+	burstTime = 200 * time.Millisecond
+	// burstFactor bounds what may wait meanwhile, as a multiple of the bounds.
+	burstFactor = 4
+)
+
+// over reports whether n more bytes are too much for what waits already.
+func (o *outbound) over(limits realtime.SocketSettings, n int) bool {
+	over := func(factor int) bool {
+		return limits.MaxMessages > 0 && o.frames >= factor*limits.MaxMessages ||
+			limits.MaxBytes > 0 && o.bytes+n > factor*limits.MaxBytes
+	}
+	return over(1) && (time.Since(o.since) > burstTime || over(burstFactor))
+}
+
 func (s *socket) startWriter() {
 	if !s.out.writing && !s.out.shut {
-		s.out.writing = true
+		s.out.writing, s.out.since = true, time.Now()
 		go s.write(s.hub.SocketSettings().WriteTimeout)
 	}
 }
@@ -176,7 +195,7 @@ func (s *socket) takeQueue() (queue [][]byte, frames, bytes int) {
 		o.writing, o.queue = false, nil
 		return nil, 0, 0
 	}
-	queue, o.queue, o.partial = o.queue, nil, false
+	queue, o.queue, o.partial, o.since = o.queue, nil, false, time.Now()
 	return queue, o.frames, o.bytes
 }
 
@@ -288,6 +307,11 @@ func (s *socket) shutLocked() {
 		s.out.grace.Stop()
 	}
 	s.disarm()
+	if secure, ok := s.raw.(*tls.Conn); ok {
+		// Closing TLS itself may wait seconds to write an alert, under this lock.
+		_ = secure.NetConn().Close()
+		return
+	}
 	_ = s.raw.Close()
 }
 
@@ -308,7 +332,7 @@ func (o *outbound) idle() { o.waitIdle(closeGrace) }
 
 // waitIdle waits until nothing is left to write, at most d.
 func (o *outbound) waitIdle(d time.Duration) {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		o.mu.Lock()
 		done := !o.writing
 		o.mu.Unlock()

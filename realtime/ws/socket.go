@@ -190,14 +190,15 @@ func (s *socket) closeWith(code int, reason string) {
 // end takes the connection out of the hub and closes it when what is queued has
 // been written.
 func (s *socket) end() {
+	defer s.hub.Recovered("connection")
+	defer s.linger()
+	defer s.finish(nil)
+	if s.release != nil {
+		defer s.release()
+	}
 	if c := s.conn.Load(); c != nil {
 		c.Disconnect()
 	}
-	if s.release != nil {
-		s.release()
-	}
-	s.finish(nil)
-	s.linger()
 }
 
 // lingerTime bounds how long a closed socket waits for the other side.

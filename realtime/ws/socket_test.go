@@ -60,7 +60,11 @@ func TestRefusalsAreAnErrorAndAClose(t *testing.T) {
 			{s.url(), 4009, "Origin not allowed"},
 			{s.url() + "&token=x", 4009, "Authentication error: capability tokens require protocol V2"},
 		} {
-			c, _, err := s.tryDial(test.url, nil)
+			var header http.Header
+			if strings.Contains(test.url, "token") {
+				header = http.Header{"Origin": {"https://good"}}
+			}
+			c, _, err := s.tryDial(test.url, header)
 			if err != nil {
 				t.Fatal(err)
 			}

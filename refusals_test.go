@@ -1,0 +1,245 @@
+package sockudo
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// Each of these is a Caddyfile that must not load, with the whole error.
+//
+// Checklist: configuration 4, 6, 7, 8
+func TestCaddyfileRefusals(t *testing.T) {
+	for block, want := range map[string]string{
+		// Words.
+		"max_conections 5":                            "max_conections is unknown (did you mean max_connections?), at Testfile:2",
+		"frobnicate":                                  "frobnicate is unknown, at Testfile:2",
+		"app demo {\n\tsecrt x\n}":                    "secrt is unknown (did you mean secret?), at Testfile:3",
+		"websocket {\n\tmax_mesages 5\n}":             "max_mesages is unknown (did you mean max_messages?), at Testfile:3",
+		"rate_limiter {\n\tlimts {\n\t}\n}":           "limts is unknown (did you mean limits?), at Testfile:3",
+		"rate_limiter {\n\tzzz 5\n}":                  `rate_limiter: zzz is unknown to this driver; it knows ["max_keys"], at Testfile:3`,
+		"cache memory {\n\tmax_entires 5\n}":          `cache: max_entires is unknown to this driver; it knows ["max_bytes" "max_entries"], at Testfile:3`,
+		"app demo {\n\tlimits {\n\t\tnone 5\n\t}\n}":  "none is unknown, at Testfile:4",
+		"channel_limits {\n\tmax_name_length 5\n}\n}": "", // the block ends early, which is none of ours
+		// Twice, and two words for one thing.
+		"max_connections 5\nmax_connections 5":                                            "max_connections is written twice, at Testfile:3",
+		"idempotency {\n\tttl 120s\n\tttl_seconds 120\n}":                                 "ttl and ttl_seconds mean the same: write one of them, at Testfile:4",
+		"apps memory\napp_manager memory":                                                 "apps and app_manager mean the same: write one of them, at Testfile:3",
+		"app a {\n\tkey k\n}\napp a {\n\tkey k\n}":                                        "app a is written twice, at Testfile:5",
+		"app a {\n\tmax_connections 1\n\tlimits {\n\t\tmax_connections 2\n\t}\n}":         "app a: max_connections is written twice, by itself and in limits, at Testfile:7",
+		"app a {\n\tmax_connections 1\n\tpolicy {\n\t\tlimits {\n\t\t}\n\t}\n}":           "app a: what policy says must not be written beside it too, at Testfile:8",
+		"rate_limiter {\n\tapi 1 1s\n\tapi_rate_limit 1 1s\n}":                            "api and api_rate_limit mean the same: write one of them, at Testfile:4",
+		"rate_limiter {\n\tmax_keys 1\n\tmax_keys 1\n}":                                   "rate_limiter: max_keys is written twice, at Testfile:4",
+		"queue memory {\n\treliability {\n\t\tmax_attempts 1\n\t\tmax_attempts 1\n\t}\n}": "queue: max_attempts is written twice, at Testfile:5",
+		// Arguments.
+		"max_connections":                      "max_connections takes one value, not 0, at Testfile:2",
+		"max_connections 1 2":                  "max_connections takes one value, not 2, at Testfile:2",
+		"max_connections 1 {\n}":               "max_connections takes no block, at Testfile:3",
+		"node_id a {\n\tb\n}":                  "node_id takes no block, at Testfile:2",
+		"cors {\n\torigins\n}":                 "origins takes one value or more, at Testfile:3",
+		"cors *":                               `cors takes a block, not ["*"], at Testfile:2`,
+		"cors":                                 "cors needs a block, at Testfile:2",
+		"app":                                  "app takes one id, not 0 arguments, at Testfile:2",
+		"app a b {\n}":                         "app takes one id, not 2 arguments, at Testfile:2",
+		"app a":                                "app a needs a block with key and secret, at Testfile:2",
+		"adapter":                              "adapter takes the name of one driver, not 0 arguments, at Testfile:2",
+		"adapter local x":                      "adapter takes the name of one driver, not 2 arguments, at Testfile:2",
+		"rate_limiter memory x":                "rate_limiter takes the name of one driver, not 2 arguments, at Testfile:2",
+		"rate_limiter {\napi 1\n}":             `api takes a number and a window such as 100 60s, not ["1"], at Testfile:3`,
+		"cache memory {\n\tmax_entries 1 2\n}": "cache: max_entries takes one value, not 2, at Testfile:3",
+		// Values.
+		"max_connections many":                                      `max_connections: "many" is not a whole number, at Testfile:2`,
+		"max_connections -1":                                        "max_connections: must not be negative, at Testfile:2",
+		"max_connections 99999999999":                               "max_connections: 99999999999 is more than 2147483647, at Testfile:2",
+		"activity_timeout 120":                                      `activity_timeout: "120" has no unit; write 120s for seconds, at Testfile:2`,
+		"activity_timeout soon":                                     `activity_timeout: "soon" is not a duration such as 500ms, 90s, 2m or 1d, at Testfile:2`,
+		"activity_timeout 10ms":                                     "activity_timeout: must be at least 1s, at Testfile:2",
+		"drain_period -1s":                                          "drain_period: must not be negative, at Testfile:2",
+		"health_check_timeout_ms 2s":                                `health_check_timeout_ms: "2s" is not a whole number, at Testfile:2`,
+		"usage maybe":                                               `usage: "maybe" is neither on nor off, at Testfile:2`,
+		"mode staging":                                              `mode: "staging" is not one of production, development, at Testfile:2`,
+		"http {\n\tmax_body big\n}":                                 `max_body: "big" is not a size such as 65536, 64KiB or 10MB, at Testfile:3`,
+		"http {\n\tmax_body 0\n}":                                   "max_body: must be at least 1, at Testfile:3",
+		"websocket {\n\ton_buffer_full explode\n}":                  `on_buffer_full: "explode" is not one of disconnect, drop, at Testfile:3`,
+		"event_limits {\n\tmax_batch_size 0\n}":                     "max_batch_size: must be at least 1, at Testfile:3",
+		"rate_limiter {\n\tapi ten 60s\n}":                          `api: "ten" is not a whole number, at Testfile:3`,
+		"rate_limiter {\n\tapi 10 60\n}":                            `api: "60" has no unit; write 60s for seconds, at Testfile:3`,
+		"cache memory {\n\tmax_entries -5\n}":                       `cache: max_entries: "-5" is not a whole number, at Testfile:3`,
+		"queue memory {\n\treliability {\n\t\tretry_base 5\n\t}\n}": `queue: retry_base: "5" has no unit; write 5s for seconds, at Testfile:4`,
+		// Drivers.
+		"adapter redis":       `adapter: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
+		"apps pgsql":          `app_manager: driver "pgsql" is not compiled in: there is no module sockudo.app_managers.postgres; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/sql, at Testfile:2`,
+		"queue redis-cluster": `queue: driver "redis-cluster" is not compiled in: there is no module sockudo.queues.redis_cluster; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
+		"cache memmory":       `cache: driver "memmory" is not compiled in: there is no module sockudo.caches.memmory; did you mean memory?; this Caddy has memory, others come with xcaddy build --with PACKAGE, at Testfile:2`,
+		// What belongs to Caddy, or elsewhere.
+		"port 6001":             "port is Caddy's own business: use the site address, at Testfile:2",
+		"debug on":              "debug is Caddy's own business: use the global option debug, at Testfile:2",
+		"app demo {\n\tid x\n}": "id is written behind app: app demo, at Testfile:3",
+		"app demo {\n\tnamespace chat {\n\t\tname x\n\t}\n}":           "name is written behind namespace: namespace chat, at Testfile:4",
+		"app demo {\n\tchannel_namespaces x\n}":                        "channel_namespaces is written as namespace NAME in a Caddyfile, at Testfile:3",
+		"rate_limiter {\n\tdriver memory\n}":                           "driver is written behind rate_limiter: rate_limiter memory, at Testfile:3",
+		"rate_limiter {\n\tapi_rate_limit {\n\t\ttrust_hops 1\n\t}\n}": "trust_hops is Caddy's own business: use the global option trusted_proxies, at Testfile:4",
+		"metrics {\n\tport 9601\n}":                                    "port is Caddy's own business: use a site with metrics, at Testfile:3",
+	} {
+		_, err := parse(block)
+		if want == "" {
+			continue
+		}
+		if err == nil {
+			t.Errorf("%s\nis accepted", block)
+			continue
+		}
+		if err.Error() != want {
+			t.Errorf("%s\ngot  %s\nwant %s", block, err, want)
+		}
+	}
+}
+
+// What this version does not have is refused by name, in both doors.
+func TestLater(t *testing.T) {
+	hub := []string{
+		"role", "database", "app_cache", "recovery", "history", "presence_history", "versioned_messages", "annotations",
+		"delta_compression", "tag_filtering", "webhooks", "push", "ephemeral", "echo_control", "event_name_filtering",
+	}
+	inside := map[string][]string{
+		"websocket": {"ping_interval", "idle_timeout", "compression"},
+		"presence":  {"update_rate", "grace", "v2_grace"},
+		"metrics":   {"tcp_exporter", "channel_labels"},
+	}
+	app := []string{"webhook", "webhooks", "delta", "recovery", "history", "presence_history", "annotations_enabled"}
+	namespace := []string{"annotations_enabled", "allow_subscribe_for_client", "allow_publish_for_client", "allow_presence_for_client", "history"}
+	const later = " is not supported yet by this version"
+	check := func(block, at, object, path string) {
+		t.Helper()
+		_, err := parse(block)
+		word := path[strings.LastIndexByte(path, '.')+1:]
+		expectError(t, err, word+later+", at Testfile:"+at)
+		expectError(t, json.Unmarshal([]byte(object), new(Handler)), path+later)
+	}
+	for _, word := range hub {
+		check(word+" on", "2", `{"`+word+`": true}`, word)
+	}
+	for section, words := range inside {
+		for _, word := range words {
+			check(section+" {\n"+word+" on\n}", "3", `{"`+section+`": {"`+word+`": true}}`, section+"."+word)
+		}
+	}
+	for _, word := range app {
+		check("app demo {\n"+word+" on\n}", "3", `{"apps": [{"`+word+`": true}]}`, "apps.0."+word)
+	}
+	for _, word := range namespace {
+		check("app demo {\nnamespace chat {\n"+word+" on\n}\n}", "4",
+			`{"apps": [{"channel_namespaces": [{"`+word+`": true}]}]}`, "apps.0.channel_namespaces.0."+word)
+	}
+	for _, word := range []string{"fallback_to_local", "socket_counting", "cluster_health", "request_timeout"} {
+		_, err := parse("adapter local {\n" + word + " on\n}")
+		expectError(t, err, "adapter: "+word+later+", at Testfile:3")
+		expectError(t, json.Unmarshal([]byte(`{"adapter": {"driver": "local", "`+word+`": true}}`), new(Handler)), "adapter."+word+later)
+	}
+}
+
+// Checklist: configuration 5
+func TestJSONRefusals(t *testing.T) {
+	for object, want := range map[string]string{
+		`{"max_conections": 5}`:                           "max_conections is unknown (did you mean max_connections?)",
+		`{"apps": [{}, {"secrt": "x"}]}`:                  "apps.1.secrt is unknown (did you mean secret?)",
+		`{"apps": [{"policy": {"limits": {"x": 1}}}]}`:    "apps.0.policy.limits.x is unknown",
+		`{"max_connections": 5, "max_connections": 6}`:    "max_connections is written twice",
+		`{"cache": {"driver": "memory", "driver": "x"}}`:  "cache.driver is written twice",
+		`{"idempotency": {"ttl": "1s", "ttl_seconds":1}}`: "idempotency.ttl and ttl_seconds mean the same: write one of them",
+		`{"max_connections": "many"}`:                     `max_connections: "many" is not a whole number`,
+		`{"max_connections": true}`:                       "max_connections: must be a number",
+		`{"max_connections": 1.5}`:                        `max_connections: "1.5" is not a whole number`,
+		`{"activity_timeout": "120"}`:                     `activity_timeout: "120" has no unit; write 120s for seconds`,
+		`{"activity_timeout": 120}`:                       "activity_timeout: must be at least 1s",
+		`{"usage": 1}`:                                    "usage: must be true or false",
+		`{"usage": "maybe"}`:                              `usage: "maybe" is neither on nor off`,
+		`{"apps": {"driver": "memory"}}`:                  "apps: must be a list",
+		`{"apps": [{"secret": 5}]}`:                       "apps.0.secret: must be a string",
+		`{"app_manager": "memory"}`:                       `app_manager: must be an object such as {"driver": "memory"}`,
+		`{"adapter": {}}`:                                 "adapter.driver is missing",
+		`{"cors": {"origins": "*"}}`:                      "cors.origins: must be a list",
+		`{"websocket": 5}`:                                "websocket: must be an object",
+		`{"rate_limiter": {"api": {"max": "x"}}}`:         `rate_limiter.api.max: "x" is not a whole number`,
+		`{"port": 6001}`:                                  "port is Caddy's own business: use the site address",
+		`[]`:                                              "must be an object",
+	} {
+		expectError(t, json.Unmarshal([]byte(object), new(Handler)), want)
+	}
+	expectError(t, json.Unmarshal([]byte(`{"hubs": {"a": {"usge": true}}}`), new(App)), "hubs.a.usge is unknown (did you mean usage?)")
+	expectError(t, json.Unmarshal([]byte(`{"hubs": {"a": {"name": "b"}}}`), new(App)), "hubs.a.name is unknown")
+}
+
+// What can only be told when everything is known is refused when the
+// configuration is provisioned.
+//
+// Checklist: configuration 12, 14
+func TestProvisionRefusals(t *testing.T) {
+	t.Setenv("SOCKUDO_TEST_EMPTY", "")
+	t.Setenv("SOCKUDO_TEST_WORD", "word")
+	for block, want := range map[string]string{
+		"usage on":                  "no app is configured: write a block app ID with key and secret, or set SOCKUDO_DEFAULT_APP_ID, SOCKUDO_DEFAULT_APP_KEY and SOCKUDO_DEFAULT_APP_SECRET",
+		"app demo {\n\tkey k\n}":    "app demo: secret is missing",
+		"app demo {\n\tsecret s\n}": "app demo: key is missing",
+		"app demo {\n\tkey k\n\tsecret {env.SOCKUDO_TEST_EMPTY}\n}":                     "app demo: secret: {env.SOCKUDO_TEST_EMPTY} is empty or not set",
+		"app demo {\n\tkey {env.SOCKUDO_TEST_UNSET}\n\tsecret s\n}":                     "app demo: key: {env.SOCKUDO_TEST_UNSET} is empty or not set",
+		"app demo {\n\tkey k\n\tsecret {file./nowhere/secret}\n}":                       "app demo: secret: {file./nowhere/secret} is empty or cannot be read",
+		"app demo {\n\tkey k\n\tsecret a{canary}b\n}":                                   "app demo: secret: there is an unknown placeholder in it; write { as \\{ if it is none",
+		"app demo {\n\tkey a{canary}b\n\tsecret s\n}":                                   "app demo: key: {canary} is unknown here; use {env.NAME}, {file./path} or {system.*}",
+		"app demo {\n\tkey k\n\tsecret s\n\tmax_connections {env.SOCKUDO_TEST_WORD}\n}": `app demo: max_connections: "word" is not a whole number`,
+		"app demo {\n\tkey k\n\tsecret s\n\tnamespace chat {\n\t\tpattern (\n\t}\n}":    "app demo: namespace chat: pattern: error parsing regexp: missing closing ): `(`",
+		"app demo {\n\tkey k\n\tsecret s\n\tnamespace a:b {\n\t}\n}":                    `app demo: namespace name "a:b" must not be empty or contain ':' or '#'`,
+		"env_overrides {env.SOCKUDO_TEST_WORD}\n" + appBlock:                            `env_overrides: "word" is neither on nor off`,
+		"drain_period 1m\ndrain_timeout 5s\n" + appBlock:                                "drain_period 1m0s is longer than drain_timeout 5s",
+		"activity_timeout 1500ms\n" + appBlock:                                          "activity_timeout: 1.5s is not a number of whole seconds, in which clients are told it",
+		"websocket {\n\tmax_messages none\n\tmax_bytes none\n}\n" + appBlock:            "websocket: max_messages and max_bytes must not both be unlimited",
+		"cors {\n\tcredentials on\n}\n" + appBlock:                                      "cors: credentials need origins that are not any",
+		"cors {\n\torigins https://a*b*c\n}\n" + appBlock:                               `cors: origins: origin pattern "https://a*b*c" has more than one '*'`,
+		"metrics {\n\tprefix 9-lives\n}\n" + appBlock:                                   `metrics.prefix: "9-lives" cannot begin the name of a metric`,
+	} {
+		h, err := parse(block)
+		if err != nil {
+			t.Errorf("%s\n%v", block, err)
+			continue
+		}
+		_, err = resolve(&h.HubConfig, nil)
+		expectError(t, err, want)
+	}
+	for object, want := range map[string]string{
+		`{"adapter": {"driver": "redis"}}`:                         `adapter: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis`,
+		`{"cache": {"driver": "memory", "max_entires": 1}}`:        "cache: max_entires is unknown (did you mean max_entries?)",
+		`{"rate_limiter": {"max_kyes": 1}}`:                        "rate_limiter: max_kyes is unknown (did you mean max_keys?)",
+		`{"queue": {"driver": "memory", "reliability": {"x": 1}}}`: "queue: reliability.x is unknown",
+		`{"apps": [null]}`:                                         "apps.0: must be an object",
+	} {
+		h := new(Handler)
+		err := json.Unmarshal([]byte(object), h)
+		if err == nil {
+			_, err = resolve(&h.HubConfig, map[string]string{"SOCKUDO_DEFAULT_APP_ID": "a", "SOCKUDO_DEFAULT_APP_KEY": "a", "SOCKUDO_DEFAULT_APP_SECRET": "a"})
+		}
+		expectError(t, err, want)
+	}
+}
+
+// No error shows a secret.
+func TestErrorsKeepSecrets(t *testing.T) {
+	const canary = "s3cr3t-canary"
+	for _, block := range []string{
+		"app a {\n\tkey k\n\tsecret " + canary + "\n\tmax_connections x\n}",
+		"app a {\n\tkey k\n\tsecret " + canary + "{x}\n}",
+		"app a {\n\tkey k\n\tsecret " + canary + "\n\tsecret " + canary + "\n}",
+		"app a {\n\tkey k\n\tsecret " + canary + " " + canary + "\n}",
+		"app a {\n\tsecret " + canary + "\n}",
+		"app a {\n\tkey k\n\tsecret " + canary + " {\n\t}\n}",
+	} {
+		h, err := parse(block)
+		if err == nil {
+			_, err = resolve(&h.HubConfig, nil)
+		}
+		if err == nil {
+			t.Errorf("%s\nis accepted", block)
+		} else if strings.Contains(err.Error(), canary) {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package sockudo
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+// A hub that says nothing has the settings of the core, and its apps those of the
+// contract.
+func TestDefaults(t *testing.T) {
+	got, app := settingsOf(t, "")
+	want := realtime.DefaultSettings()
+	want.NodeID, want.Log = processID(), got.Log
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if want := (storage.App{ID: "demo", Key: "demo-key", Secret: "s3cr3t-canary", Enabled: true}); !reflect.DeepEqual(*app, want) {
+		t.Errorf("got  %+v\nwant %+v", *app, want)
+	}
+}
+
+// The same configuration through both doors, and what comes of it.
+//
+// Checklist: configuration 3
+func TestBothDoors(t *testing.T) {
+	written := mustResolve(t, &mustParse(t, fullBlock(t)).HubConfig, nil)
+	h := new(Handler)
+	object := `{
+		"name": "full", "env_overrides": "off", "mode": "development", "node_id": "node-1", "max_connections": "1000",
+		"activity_timeout": 60000000000, "user_authentication_timeout": "600s", "health_check_timeout_ms": 500,
+		"drain_period": "3s", "drain_timeout": "8s", "usage": true,
+		"apps": [
+			{"id": "demo", "key": "demo-key", "secret": "s3cr3t", "policy": {
+				"limits": {
+					"max_connections": "10", "max_client_events_per_second": 11, "max_backend_events_per_second": "12",
+					"max_read_requests_per_second": 13, "max_presence_members_per_channel": 14,
+					"max_presence_member_size_in_kb": 15, "max_channel_name_length": 16, "max_event_channels_at_once": 17,
+					"max_event_name_length": 18, "max_event_payload_in_kb": 19, "max_event_batch_size": 20,
+					"decay_seconds": 2, "terminate_on_limit": true,
+					"message_rate_limit": {"max_attempts": 21, "decay_seconds": 22, "terminate_on_limit": true}
+				},
+				"features": {"enable_client_messages": true, "enable_user_authentication": true, "enable_watchlist_events": true, "subscription_count": true},
+				"channels": {
+					"allowed_origins": ["https://example.com", "*.example.org"],
+					"channel_namespaces": [
+						{"name": "chat", "channel_name_pattern": "^chat:", "max_channel_name_length": "100", "allow_user_limited_channels": true},
+						{"name": "news", "pattern": "^news:"}
+					]
+				},
+				"idempotency": {"enabled": false, "ttl_seconds": 5}
+			}},
+			{"id": "nested", "key": "nested-key", "secret": "s3cr3t", "max_connections": 7, "enable_client_messages": true,
+				"allowed_origins": ["any"], "channel_namespaces": [{"name": "chat", "pattern": "^chat:"}], "idempotency": {"ttl": "1m"}}
+		],
+		"app_manager": {"driver": "memory"}, "adapter": {"driver": "local"},
+		"cache": {"driver": "memory", "max_entries": 500, "max_bytes": 1048576},
+		"queue": {"driver": "memory", "max_bytes": 2000000, "reliability": {"max_attempts": 3, "retry_base": 500000000,
+			"retry_max": 60000000000, "retry_jitter": 0.1, "deduplication_ttl": 60000000000, "failed_retention": 0, "memory_capacity": 1000}},
+		"rate_limiter": {"driver": "memory", "enabled": true, "max_keys": 1000, "limits": {"connection_per_ip": 50, "events_per_second": 100},
+			"api_rate_limit": {"max_requests": 200, "window_seconds": 60}, "upgrades": {"max": 30, "window": "10s"}, "fail_open": true},
+		"websocket": {"max_messages": "none", "max_channels": "500", "max_bytes": 524288, "disconnect_on_buffer_full": false, "max_payload_kb": 32},
+		"cors": {"origin": ["https://example.com"], "methods": ["GET", "POST"], "allowed_headers": ["Content-Type"], "credentials": true},
+		"http": {"request_limit_in_mb": 1},
+		"channel_limits": {"max_name_length": 100, "cache_ttl_seconds": 3600},
+		"event_limits": {"max_channels_at_once": 50, "max_name_length": 90, "max_payload_in_kb": 10, "max_batch_size": 5},
+		"presence": {"max_members_per_channel": 40, "max_member_size_in_kb": 1},
+		"idempotency": {"enabled": true, "ttl": "120s", "max_key_length": 64},
+		"metrics": {"enabled": true, "prefix": "rt_"}
+	}`
+	if err := json.Unmarshal([]byte(object), h); err != nil {
+		t.Fatal(err)
+	}
+	spelled := mustResolve(t, &h.HubConfig, nil)
+	for _, d := range []*definition{written, spelled} {
+		for _, app := range d.apps {
+			for _, n := range app.Namespaces {
+				n.Match = nil // functions do not compare
+			}
+		}
+		d.settings.Log = nil
+	}
+	if !reflect.DeepEqual(written.settings, spelled.settings) {
+		t.Errorf("settings differ:\n%+v\n%+v", written.settings, spelled.settings)
+	}
+	for i := range written.apps {
+		if !reflect.DeepEqual(written.apps[i], spelled.apps[i]) {
+			t.Errorf("apps differ:\n%+v\n%+v", written.apps[i], spelled.apps[i])
+		}
+	}
+	if !reflect.DeepEqual(written.drivers, spelled.drivers) || written.prefix != spelled.prefix {
+		t.Errorf("drivers differ:\n%+v\n%+v", written.drivers, spelled.drivers)
+	}
+}
+
+// Other spellings give equal settings.
+//
+// Checklist: configuration 9
+func TestSpellings(t *testing.T) {
+	for one, other := range map[string]string{
+		"authentication_timeout 90s":                "user_authentication_timeout 90s",
+		"health_timeout 1500ms":                     "health_check_timeout_ms 1500",
+		"usage on":                                  "usage true",
+		"usage":                                     "usage on",
+		"activity_timeout 1d":                       "activity_timeout 24h",
+		"idempotency {\nttl 7s\n}":                  "idempotency {\nttl_seconds 7\n}",
+		"websocket {\nmax_payload 8KiB\n}":          "websocket {\nmax_payload_kb 8\n}",
+		"websocket {\non_buffer_full drop\n}":       "websocket {\ndisconnect_on_buffer_full off\n}",
+		"websocket {\non_buffer_full disconnect\n}": "websocket {\ndisconnect_on_buffer_full\n}",
+		"websocket {\nmax_messages none\n}":         "websocket {\nmax_messages 0\n}",
+		"cors {\norigins a.example\n}":              "cors {\norigin a.example\n}",
+		"cors {\nheaders X-A X-B\n}":                "cors {\nallowed_headers X-A X-B\n}",
+		"http {\nmax_body 2MiB\n}":                  "http {\nrequest_limit_in_mb 2\n}",
+		"channel_limits {\ncache_ttl 60s\n}":        "channel_limits {\ncache_ttl_seconds 60\n}",
+		"event_limits {\nmax_payload 2KiB\n}":       "event_limits {\nmax_payload_in_kb 2\n}",
+		"presence {\nmax_members 7\n}":              "presence {\nmax_members_per_channel 7\n}",
+		"presence {\nmax_member_size 3KiB\n}":       "presence {\nmax_member_size_in_kb 3\n}",
+		"rate_limiter {\napi 5 10s\n}":              "rate_limiter {\napi_rate_limit {\nmax_requests 5\nwindow_seconds 10\n}\n}",
+		"rate_limiter {\nupgrades 5 60s\n}":         "rate_limiter {\nwebsocket_rate_limit {\nmax_requests 5\n}\n}",
+		"rate_limiter {\nenabled on\n}":             "rate_limiter memory",
+		"rate_limiter {\nlimits {\n}\n}":            "rate_limiter",
+		"app_manager memory":                        "apps memory",
+	} {
+		a, _ := settingsOf(t, one)
+		b, _ := settingsOf(t, other)
+		a.Log = b.Log
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s\nand\n%s\ndiffer:\n%+v\n%+v", one, other, a, b)
+		}
+	}
+	for word, want := range map[string]string{
+		"redis-cluster": "redis_cluster", "PgSQL": "postgres", "postgresql": "postgres", "scylla": "scylladb",
+		"surreal": "surrealdb", "gcp-pubsub": "google_pubsub", "pubsub": "google_pubsub", "google-pubsub": "google_pubsub",
+		"rabbit-mq": "rabbitmq", "apache-iggy": "iggy", "memory": "memory",
+	} {
+		if got := driverName(word); got != want {
+			t.Errorf("driver %s is %s, want %s", word, got, want)
+		}
+	}
+}
+
+// What a limiter limits depends on whether its block names anything.
+func TestRateLimits(t *testing.T) {
+	defaults := realtime.DefaultSettings().Rate
+	open := defaults
+	open.SkipPrivate = false
+	failOpen := open
+	failOpen.FailOpen = true
+	for block, want := range map[string]realtime.RateSettings{
+		"":                               defaults,
+		"rate_limiter memory":            open,
+		"rate_limiter":                   open,
+		"rate_limiter {\n}":              open,
+		"rate_limiter {\nmax_keys 5\n}":  open,
+		"rate_limiter {\nfail_open\n}":   failOpen,
+		"rate_limiter {\nenabled off\n}": {},
+		"rate_limiter {\nenabled off\napi 1 1s\n}":                                    {},
+		"rate_limiter {\nlimits {\nconnection_per_ip 50\nevents_per_second 100\n}\n}": {ConnectionsPerIP: 50, EventsPerSecond: 100},
+		"rate_limiter {\napi 7 30s\n}":                                                {API: realtime.Rate{Max: 7, Window: 30 * time.Second}},
+		"rate_limiter {\nupgrades 7 30s\n}":                                           {Upgrades: realtime.Rate{Max: 7, Window: 30 * time.Second}},
+		"rate_limiter {\napi 0 30s\n}":                                                {API: realtime.Rate{Max: 0, Window: 30 * time.Second}},
+		"rate_limiter {\napi_rate_limit {\nwindow_seconds 5\n}\n}":                    {API: realtime.Rate{Max: 100, Window: 5 * time.Second}},
+		"rate_limiter {\nwebsocket_rate_limit {\nmax_requests 5\n}\n}":                {Upgrades: realtime.Rate{Max: 5, Window: 60 * time.Second}},
+	} {
+		if got, _ := settingsOf(t, block); got.Rate != want {
+			t.Errorf("%s\ngot  %+v\nwant %+v", block, got.Rate, want)
+		}
+	}
+}
+
+// Placeholders are expanded into what is resolved, and stay in what Caddy shows.
+//
+// Checklist: configuration 13, 15
+func TestPlaceholders(t *testing.T) {
+	const canary = "s3cr3t-canary"
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("from-"+canary+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SOCKUDO_TEST_SECRET", canary)
+	t.Setenv("SOCKUDO_TEST_N", "77")
+	h := mustParse(t, `
+		max_connections {env.SOCKUDO_TEST_N}
+		activity_timeout {env.SOCKUDO_TEST_N}s
+		health_check_timeout_ms {env.SOCKUDO_TEST_N}
+		node_id node-{env.SOCKUDO_TEST_N}
+		cors {
+			origins https://{env.SOCKUDO_TEST_N}.example
+		}
+		app one {
+			key k1
+			secret {env.SOCKUDO_TEST_SECRET}
+		}
+		app two {
+			key k2
+			secret {file.`+file+`}
+		}
+		app three {
+			key k3
+			secret "a\{b\}"
+		}`)
+	d := mustResolve(t, &h.HubConfig, nil)
+	s := d.settings
+	if s.MaxConnections != 77 || s.ActivityTimeout != 77*time.Second || s.HealthTimeout != 77*time.Millisecond || s.NodeID != "node-77" || s.HTTP.CORS.Origins[0] != "https://77.example" {
+		t.Errorf("%+v", s)
+	}
+	for i, want := range []string{canary, "from-" + canary, "a{b}"} {
+		if got := d.apps[i].Secret; got != want {
+			t.Errorf("secret %d is %q, want %q", i, got, want)
+		}
+	}
+	shown, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, string(shown), "{env.SOCKUDO_TEST_SECRET}", "{env.SOCKUDO_TEST_N}", "{file."+file+"}")
+	if reflect.DeepEqual(h.Apps[0].Secret, canary) {
+		t.Error("the secret is in the configuration")
+	}
+}
+
+// The fingerprint tells definitions apart, not spellings of JSON.
+func TestFingerprint(t *testing.T) {
+	print := func(object string) string {
+		h := new(Handler)
+		if err := json.Unmarshal([]byte(object), h); err != nil {
+			t.Fatal(err)
+		}
+		f, err := h.fingerprint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	a := print(`{"max_connections": 5, "cache": {"driver": "memory", "max_entries": 5, "max_bytes": 6}}`)
+	if b := print(`{"cache": {"max_bytes": 6, "max_entries": 5, "driver": "memory"}, "max_connections": "5"}`); a != b {
+		t.Error("equal definitions differ")
+	}
+	if b := print(`{"max_connections": 5, "cache": {"driver": "memory", "max_entries": 5, "max_bytes": 7}}`); a == b {
+		t.Error("different definitions are equal")
+	}
+	if a := print(`{"rate_limiter": {"max_keys": 5}}`); a == print(`{"rate_limiter": {"max_keys": 6}}`) {
+		t.Error("options of the rate limiter do not count")
+	}
+}
