@@ -140,10 +140,10 @@ func TestReferences(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		dial(t, "127.0.0.1:"+a, "/app/demo-key")
-		dial(t, "127.0.0.1:"+b, "/app/demo-key")
+		dial(t, "127.0.0.1:"+a, "/app/demo-key").Close()
+		dial(t, "127.0.0.1:"+b, "/app/demo-key").Close()
 		if name == "under a prefix" {
-			dial(t, "127.0.0.1:"+a, "/rt/app/demo-key")
+			dial(t, "127.0.0.1:"+a, "/rt/app/demo-key").Close()
 		}
 	}
 	err := s.load("", site(a, "sockudo nowhere"))

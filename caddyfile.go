@@ -182,15 +182,15 @@ func (c *HubConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, 
 	case "app":
 		return true, c.parseApp(d)
 	case "apps":
-		return true, errAlias("app_manager")
+		return true, aliasError("app_manager")
 	}
 	return false, nil
 }
 
-// errAlias says that a word is another spelling, in a Caddyfile only.
-type errAlias string
+// aliasError says that a word is another spelling, in a Caddyfile only.
+type aliasError string
 
-func (e errAlias) Error() string { return "is another spelling of " + string(e) }
+func (e aliasError) Error() string { return "is another spelling of " + string(e) }
 
 func (c *HubConfig) parseApp(d *caddyfile.Dispenser) error {
 	app := new(AppConfig)
@@ -217,11 +217,11 @@ func (c *HubConfig) parseApp(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (c *AppConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
+func (a *AppConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
 	if word == "id" {
-		return true, d.Errf("id is written behind app: app %s", c.ID)
+		return true, d.Errf("id is written behind app: app %s", a.ID)
 	}
-	return c.AppChannels.parseWord(d, word)
+	return a.AppChannels.parseWord(d, word)
 }
 
 func (c *AppChannels) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
@@ -245,9 +245,9 @@ func (c *AppChannels) parseNamespace(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (c *NamespaceConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
+func (n *NamespaceConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
 	if word == "name" {
-		return true, d.Errf("name is written behind namespace: namespace %s", c.Name)
+		return true, d.Errf("name is written behind namespace: namespace %s", n.Name)
 	}
 	return false, nil
 }

@@ -59,7 +59,7 @@ func parseWord(d *caddyfile.Dispenser, section any, spelled map[string]string) e
 	written := word
 	if p, ok := section.(wordParser); ok {
 		known, err := p.parseWord(d, word)
-		other, isAlias := errors.AsType[errAlias](err)
+		other, isAlias := errors.AsType[aliasError](err)
 		if known && !isAlias {
 			return err
 		}

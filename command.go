@@ -50,7 +50,7 @@ func status(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return fmt.Errorf("asking the admin API: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)

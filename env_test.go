@@ -44,8 +44,10 @@ func TestDefaultApp(t *testing.T) {
 		t.Errorf("%d apps, the first %+v", len(d.apps), *d.apps[0])
 	}
 
-	more := map[string]string{"SOCKUDO_ENABLE_CLIENT_MESSAGES": "YES", "SOCKUDO_DEFAULT_APP_ENABLE_USER_AUTHENTICATION": "1",
-		"SOCKUDO_DEFAULT_APP_ENABLE_WATCHLIST_EVENTS": "on", "SOCKUDO_DEFAULT_APP_ALLOWED_ORIGINS": "https://a.example, *.b.example,"}
+	more := map[string]string{
+		"SOCKUDO_ENABLE_CLIENT_MESSAGES": "YES", "SOCKUDO_DEFAULT_APP_ENABLE_USER_AUTHENTICATION": "1",
+		"SOCKUDO_DEFAULT_APP_ENABLE_WATCHLIST_EVENTS": "on", "SOCKUDO_DEFAULT_APP_ALLOWED_ORIGINS": "https://a.example, *.b.example,",
+	}
 	for i, n := range appNumbers {
 		more[defaultApp+n.name] = []string{"7", "8", "9"}[i%3]
 	}

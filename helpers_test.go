@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -148,9 +149,7 @@ func request(t *testing.T, method, url string, header http.Header) (status int, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,10 @@ import (
 // hub: wait for its operations, and hand over its jobs.
 const releaseTimeout = 5 * time.Second
 
+// closeTimeout bounds the end of a hub. Its clients have been told by then; not
+// all of them answer.
+const closeTimeout = 2 * time.Second
+
 // hub is a running hub in the pool, with what its configurations have of it.
 type hub struct {
 	*realtime.Hub
@@ -38,7 +42,7 @@ func (h *hub) Destruct() error {
 // close closes all sockets with 4200 and ends the hub, once.
 func (h *hub) close() {
 	h.closed.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		_ = await(ctx, "closing the hub", func() error {
 			h.Close(ctx)

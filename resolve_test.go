@@ -227,7 +227,7 @@ func TestPlaceholders(t *testing.T) {
 
 // The fingerprint tells definitions apart, not spellings of JSON.
 func TestFingerprint(t *testing.T) {
-	print := func(object string) string {
+	printed := func(object string) string {
 		h := new(Handler)
 		if err := json.Unmarshal([]byte(object), h); err != nil {
 			t.Fatal(err)
@@ -238,14 +238,14 @@ func TestFingerprint(t *testing.T) {
 		}
 		return f
 	}
-	a := print(`{"max_connections": 5, "cache": {"driver": "memory", "max_entries": 5, "max_bytes": 6}}`)
-	if b := print(`{"cache": {"max_bytes": 6, "max_entries": 5, "driver": "memory"}, "max_connections": "5"}`); a != b {
+	a := printed(`{"max_connections": 5, "cache": {"driver": "memory", "max_entries": 5, "max_bytes": 6}}`)
+	if b := printed(`{"cache": {"max_bytes": 6, "max_entries": 5, "driver": "memory"}, "max_connections": "5"}`); a != b {
 		t.Error("equal definitions differ")
 	}
-	if b := print(`{"max_connections": 5, "cache": {"driver": "memory", "max_entries": 5, "max_bytes": 7}}`); a == b {
+	if b := printed(`{"max_connections": 5, "cache": {"driver": "memory", "max_entries": 5, "max_bytes": 7}}`); a == b {
 		t.Error("different definitions are equal")
 	}
-	if a := print(`{"rate_limiter": {"max_keys": 5}}`); a == print(`{"rate_limiter": {"max_keys": 6}}`) {
+	if a := printed(`{"rate_limiter": {"max_keys": 5}}`); a == printed(`{"rate_limiter": {"max_keys": 6}}`) {
 		t.Error("options of the rate limiter do not count")
 	}
 }

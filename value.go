@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -145,7 +146,7 @@ func (r rule) check(text string, kind reflect.Type) error {
 	switch kind {
 	case numberType:
 		n, err := parseNumber(text)
-		return r.atLeast(n, err, func(s string) (int64, error) { return parseNumber(s) })
+		return r.atLeast(n, err, parseNumber)
 	case durationType:
 		d, err := parseDuration(text)
 		return r.atLeast(int64(d), err, func(s string) (int64, error) {
@@ -162,10 +163,8 @@ func (r rule) check(text string, kind reflect.Type) error {
 	if len(r.words) == 0 {
 		return nil
 	}
-	for _, w := range r.words {
-		if text == w {
-			return nil
-		}
+	if slices.Contains(r.words, text) {
+		return nil
 	}
 	return fmt.Errorf("%q is not one of %s", text, strings.Join(r.words, ", "))
 }

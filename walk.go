@@ -50,7 +50,7 @@ func visitValue(v reflect.Value, r rule, path string, f func(reflect.Value, rule
 		}
 		for i := range v.Len() {
 			where := fmt.Sprintf("%s.%d", path, i)
-			if l, ok := v.Index(i).Interface().(labeled); ok {
+			if l, ok := reflect.TypeAssert[labeled](v.Index(i)); ok {
 				where = within(path, l.label())
 			}
 			if err := visitValue(v.Index(i), r, where, f); err != nil {

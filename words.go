@@ -161,8 +161,8 @@ func lexiconOf(section reflect.Type) lexicon {
 		all.later = append(all.later, l.later...)
 	}
 	add(section)
-	for i := range section.NumField() {
-		if f := section.Field(i); f.Anonymous {
+	for f := range section.Fields() {
+		if f.Anonymous {
 			add(f.Type)
 		}
 	}

@@ -48,6 +48,9 @@ const oursHandler = `	sockudo {
 		rate_limiter {
 			enabled off
 		}
+		presence {
+			max_members 2000
+		}
 		app app-id {
 			key app-key
 			secret app-secret

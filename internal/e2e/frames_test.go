@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 )
 
 // wire is the client's side of a WebSocket over any byte stream, so that one
@@ -14,9 +15,10 @@ import (
 type wire struct {
 	rw io.ReadWriteCloser
 	br *bufio.Reader
+	mu sync.Mutex // one write at a time: pings are answered while tests send
 }
 
-func newWire(rw io.ReadWriteCloser) *wire { return &wire{rw, bufio.NewReader(rw)} }
+func newWire(rw io.ReadWriteCloser) *wire { return &wire{rw: rw, br: bufio.NewReader(rw)} }
 
 // closedError is the close frame that ended a connection.
 type closedError struct {
@@ -35,6 +37,8 @@ func (w *wire) write(opcode byte, payload []byte) error {
 		b = append(b, 0x80|126, byte(n>>8), byte(n))
 	}
 	b = append(b, 0, 0, 0, 0) // a mask of zeros changes nothing
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	_, err := w.rw.Write(append(b, payload...))
 	return err
 }

@@ -56,11 +56,6 @@ func (s *socket) start(limit int64) {
 		s.out.idle()
 		return
 	}
-	// In a fresh goroutine: this one's stack has grown in the HTTP server.
-	if s.fd < 0 {
-		go s.readAll()
-		return
-	}
 	if len(s.early) > 0 {
 		go s.ready()
 		return
@@ -74,7 +69,7 @@ func (s *socket) heard() {
 	}
 }
 
-// readAll reads until the connection ends.
+// readAll reads until the connection ends, for streams, whose handler must wait.
 func (s *socket) readAll() {
 	defer s.end()
 	defer s.hub.Recovered("connection")

@@ -28,7 +28,7 @@ const events = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<30 // EPOLLONESHOT
 // arm waits for input and then calls ready in a fresh goroutine. The lock of the
 // queue keeps the descriptor from being closed, and used anew, meanwhile.
 func (s *socket) arm() {
-	if s.portable {
+	if s.portable || s.fd < 0 {
 		s.armPortable()
 		return
 	}
@@ -44,7 +44,7 @@ func (s *socket) arm() {
 	poller.mu.Unlock()
 	s.out.mu.Unlock()
 	if err != nil && s.watch.armed.CompareAndSwap(true, false) {
-		go s.readAll()
+		s.armPortable()
 	}
 }
 

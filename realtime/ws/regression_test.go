@@ -1,0 +1,327 @@
+package ws
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+// brokenLimiter panics when a slot is given back.
+type brokenLimiter struct {
+	storage.RateLimiter
+	called *atomic.Int32
+}
+
+func (b brokenLimiter) Release(context.Context, string, string) error {
+	b.called.Add(1)
+	panic("a bug of a driver")
+}
+
+// A panic of a driver while a connection ends neither ends the server nor keeps
+// the connection open.
+func TestPanicWhileAConnectionEnds(t *testing.T) {
+	modes(t, func(t *testing.T, secure bool) {
+		var called atomic.Int32
+		s := newServer(t, secure, func(_ *storage.App, s *realtime.Settings) {
+			s.Rate.ConnectionsPerIP, s.Rate.SkipPrivate = 10, false
+			s.Drivers.RateLimiter = brokenLimiter{s.Drivers.RateLimiter, &called}
+		})
+		bystander, c := s.dial(), s.dial()
+		_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+		c.expectClose(1000, "")
+		_ = c.NetConn().SetReadDeadline(time.Now().Add(2 * time.Second))
+		if n, err := c.NetConn().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the connection stays open: %d bytes, %v", n, err)
+		}
+		s.waitSockets(1)
+		if called.Load() != 1 {
+			t.Errorf("%d slots given back", called.Load())
+		}
+		bystander.send(`{"event":"pusher:ping"}`)
+		bystander.expect(`{"event":"pusher:pong"}`)
+	})
+}
+
+// stuckClient subscribes to a channel and reads no more after the answer.
+func stuckClient(t *testing.T, s *server, channel string) {
+	t.Helper()
+	d := websocket.Dialer{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		NetDial: func(network, address string) (net.Conn, error) {
+			c, err := net.Dial(network, address)
+			if err == nil {
+				err = c.(*net.TCPConn).SetReadBuffer(4096)
+			}
+			return c, err
+		},
+	}
+	c, _, err := d.Dial(s.url(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.WriteMessage(websocket.TextMessage, []byte(`{"event":"pusher:subscribe","data":{"channel":"`+channel+`"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"connection_established", "subscription_succeeded"} {
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, text, err := c.ReadMessage(); err != nil || !strings.Contains(string(text), want) {
+			t.Fatalf("got %s, %v", text, err)
+		}
+	}
+}
+
+// Closing a client that reads nothing stalls nobody else: over TLS, the alert
+// that it cannot take is not waited for.
+func TestStuckClientStallsNobody(t *testing.T) {
+	modes(t, func(t *testing.T, secure bool) {
+		procs := runtime.GOMAXPROCS(1) // one worker serves both
+		s := newServer(t, secure, func(_ *storage.App, s *realtime.Settings) {
+			s.Socket.MaxMessages, s.Socket.MaxBytes = 0, 256<<20
+			s.Socket.WriteTimeout = 300 * time.Millisecond
+		})
+		runtime.GOMAXPROCS(procs)
+		fast := s.dial()
+		fast.subscribe("orders")
+		stuckClient(t, s, "orders")
+
+		big := `"` + strings.Repeat("x", 64<<10) + `"`
+		var longest time.Duration
+		turn := func(data string) {
+			start := time.Now()
+			s.publish("orders", data)
+			if got := fast.read(); !strings.Contains(got, `"event":"e"`) {
+				t.Fatal(got)
+			}
+			longest = max(longest, time.Since(start))
+		}
+		for end := time.Now().Add(10 * time.Second); s.hub.Sockets() == 2 && time.Now().Before(end); {
+			turn(big)
+		}
+		if n := s.hub.Sockets(); n != 1 {
+			t.Fatalf("%d sockets; the stuck one is not closed", n)
+		}
+		for range 20 {
+			turn(`"tick"`)
+		}
+		if longest > 2*time.Second {
+			t.Errorf("an event took %v", longest)
+		}
+	})
+}
+
+// pipedSocket is a socket whose writes wait until the other end reads them.
+func pipedSocket(t *testing.T) (*socket, net.Conn) {
+	t.Helper()
+	hub := realtime.NewHub(t.Name())
+	near, far := net.Pipe()
+	s := &socket{hub: hub, raw: near, fd: -1}
+	t.Cleanup(func() {
+		s.shut()
+		_ = far.Close()
+		hub.Close(context.Background())
+	})
+	_ = far.SetReadDeadline(time.Now().Add(2 * time.Second))
+	return s, far
+}
+
+// A burst over the bounds does not close a client before it could have read any
+// of it; a multiple of the bounds does.
+func TestBurstMayExceedTheBoundsForAMoment(t *testing.T) {
+	const joined = 900 // of the 1000 frames of the default bound
+	frame := protocol.TextFrame([]byte("x"))
+	s, far := pipedSocket(t)
+	for range 3 {
+		s.Deliver(bytes.Repeat(frame, joined), joined, nil)
+	}
+	if s.out.isClosing() {
+		t.Fatal("closed by a burst")
+	}
+	if _, err := io.ReadFull(far, make([]byte, 3*joined*len(frame))); err != nil {
+		t.Fatal(err)
+	}
+
+	s, _ = pipedSocket(t)
+	for range burstFactor + 3 {
+		s.Deliver(bytes.Repeat(frame, joined), joined, nil)
+	}
+	if !s.out.isClosing() {
+		t.Error("a burst has no bound")
+	}
+
+	s, _ = pipedSocket(t)
+	for range 2 {
+		s.Deliver(bytes.Repeat(frame, joined), joined, nil)
+	}
+	time.Sleep(burstTime + 50*time.Millisecond)
+	s.Deliver(frame, 1, nil)
+	if !s.out.isClosing() {
+		t.Error("a client that takes nothing is not closed")
+	}
+}
+
+// A client that reads gets the whole of a burst that is larger than the bounds.
+func TestBurstReachesAFastClient(t *testing.T) {
+	modes(t, func(t *testing.T, secure bool) {
+		s := newServer(t, secure, nil)
+		c := s.dial()
+		c.subscribe("orders")
+		const total = 2500
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() {
+			for i := range total {
+				s.publish("orders", fmt.Sprintf(`"%d"`, i))
+			}
+		})
+		for i := range total {
+			c.expect(fmt.Sprintf(`{"event":"e","channel":"orders","data":"%d"}`, i))
+		}
+	})
+}
+
+// Nothing follows a close frame that answers the client's, whatever was
+// delivered meanwhile.
+func TestNothingFollowsTheCloseFrame(t *testing.T) {
+	s, far := pipedSocket(t)
+	answer := []byte(protocol.CloseFrame(1000, ""))
+	if _, err := (inlet{s}).Write(answer); err != nil {
+		t.Fatal(err)
+	}
+	s.Deliver(protocol.TextFrame([]byte("late")), 1, nil)
+	s.Send(protocol.PingFrame)
+	s.Close(protocol.ErrShutdown)
+	s.Ping()
+	got := make([]byte, len(answer))
+	if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, answer) {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	_ = far.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := far.Read(make([]byte, 1)); n > 0 {
+		t.Errorf("something follows: %v", err)
+	}
+}
+
+// A client that closes while events pour in gets nothing after the close frame.
+func TestCloseFrameIsLastUnderLoad(t *testing.T) {
+	modes(t, func(t *testing.T, secure bool) {
+		s := newServer(t, secure, nil)
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer stop.Store(true)
+		wg.Go(func() {
+			for !stop.Load() {
+				s.publish("orders", `"x"`)
+			}
+		})
+		for range 15 {
+			c := s.dial()
+			c.send(`{"event":"pusher:subscribe","data":{"channel":"orders","auth":""}}`)
+			time.Sleep(2 * time.Millisecond)
+			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+			checkCloseIsLast(t, c.NetConn())
+			_ = c.Close()
+		}
+	})
+}
+
+// checkCloseIsLast reads frames to the end of the connection.
+func checkCloseIsLast(t *testing.T, conn net.Conn) {
+	t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	r, closed := bufio.NewReader(conn), false
+	for {
+		var header [2]byte
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			break
+		}
+		if closed {
+			t.Fatalf("a frame of kind %d after the close frame", header[0]&15)
+		}
+		closed = header[0]&15 == websocket.CloseMessage
+		size := int64(header[1] & 127)
+		if size == 126 {
+			var long [2]byte
+			if _, err := io.ReadFull(r, long[:]); err != nil {
+				break
+			}
+			size = int64(long[0])<<8 | int64(long[1])
+		}
+		if _, err := io.CopyN(io.Discard, r, size); err != nil {
+			break
+		}
+	}
+	if !closed {
+		t.Fatal("no close frame")
+	}
+}
+
+func (c *client) join(channel, user string) {
+	c.t.Helper()
+	data := `{"user_id":"` + user + `"}`
+	text, err := json.Marshal(map[string]any{"event": "pusher:subscribe", "data": map[string]string{
+		"channel": channel, "channel_data": data, "auth": protocol.SignChannel("app-key", "app-secret", c.id, channel, data),
+	}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.send(string(text))
+	if got := c.read(); !strings.Contains(got, "subscription_succeeded") {
+		c.t.Fatal(got)
+	}
+}
+
+// A peer that does not answer a ping leaves its presence channels with the
+// timeout, not when the closing handshake is given up.
+func TestPongTimeoutRemovesTheMemberAtOnce(t *testing.T) {
+	s := newServer(t, false, func(_ *storage.App, s *realtime.Settings) {
+		s.ActivityTimeout, s.PongTimeout = 300*time.Millisecond, 300*time.Millisecond
+	})
+	dead := s.dial() // from here on it neither reads nor writes by itself
+	dead.join("presence-x", "dead")
+	watcher := s.dial()
+	watcher.join("presence-x", "watcher")
+	start := time.Now()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop.Store(true)
+	wg.Go(func() {
+		for !stop.Load() && watcher.WriteMessage(websocket.TextMessage, []byte(`{"event":"pusher:ping"}`)) == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	for {
+		_ = watcher.SetReadDeadline(start.Add(closeGrace - time.Second))
+		_, text, err := watcher.ReadMessage()
+		if err != nil {
+			t.Fatalf("the member is still there after %v: %v", time.Since(start), err)
+		}
+		if strings.Contains(string(text), "member_removed") {
+			break
+		}
+	}
+	s.waitSockets(1)
+	if took := time.Since(start); took > closeGrace-time.Second {
+		t.Errorf("took %v", took)
+	}
+}
