@@ -89,6 +89,7 @@ func TestReloadChangesLimitsOfOpenSockets(t *testing.T) {
 	p.expect("still here")
 }
 
+// Checklist: configuration 122
 func TestReloadRemovesAndDisablesApps(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.dial()

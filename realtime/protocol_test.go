@@ -242,7 +242,55 @@ func TestV2EventsOnV1(t *testing.T) {
 	p.quiet()
 }
 
+// No frame of V1 has a member besides event, channel, data and, on client events
+// of presence channels, user_id. Asking for deltas changes nothing.
+//
+// Checklist: protocol 143, 193
+func TestMembersOfV1Frames(t *testing.T) {
+	f := newFixture(t, nil)
+	p, q := f.dial(), f.dial()
+	p.send("sockudo:enable_delta_compression", "", map[string]any{"algorithms": []string{"fossil"}})
+	for _, k := range []*peer{p, q} {
+		k.subscribe("presence-cache-x", `{"user_id":"u"}`)
+		k.subscribe("orders", "")
+		k.signin(`{"id":"u","watchlist":["v"]}`)
+	}
+	for i := range 20 {
+		f.publish("orders", "tick", `{"symbol":"BTC","p":`+strings.Repeat("1", i+1)+`}`)
+	}
+	q.send("client-x", "presence-cache-x", map[string]string{"message_id": "mine"})
+	q.send("pusher:subscribe", "", map[string]any{"channel": "private-no"})
+	q.conn.Receive([]byte("x"))
+	p.quietAfter(t, func(frames []string) { checkMembers(t, frames, 20) })
+	q.quietAfter(t, func(frames []string) { checkMembers(t, frames, 20) })
+}
+
+func checkMembers(t *testing.T, frames []string, ticks int) {
+	t.Helper()
+	for _, frame := range frames {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(frame), &members); err != nil {
+			t.Fatal(err)
+		}
+		for name := range members {
+			if name != "event" && name != "channel" && name != "data" && (name != "user_id" || !strings.Contains(frame, `"client-x"`)) {
+				t.Errorf("%s has the member %s", frame, name)
+			}
+		}
+		if strings.HasPrefix(frame, `{"event":"tick"`) {
+			ticks--
+		}
+		if strings.HasPrefix(frame, `{"event":"sockudo`) {
+			t.Errorf("%s is not of V1", frame)
+		}
+	}
+	if ticks != 0 {
+		t.Errorf("%d ticks are missing", ticks)
+	}
+}
+
 // Checklist: protocol 36, 37, 38
+// Checklist: configuration 107
 func TestHeartbeat(t *testing.T) {
 	f := newFixture(t, func(_ *storage.App, s *realtime.Settings) {
 		s.ActivityTimeout, s.PongTimeout = time.Second, time.Second

@@ -165,33 +165,55 @@ func TestConnectDuringAppRemovalIsRefused(t *testing.T) {
 // What began before a reload and ends after it does not put a rotated secret
 // back.
 func TestOldRecordDoesNotComeBack(t *testing.T) {
-	for name, end := range map[string]func(f *fixture, old realtime.Live, record *storage.App, hs *handshake){
-		"call": func(f *fixture, _ realtime.Live, record *storage.App, _ *handshake) { f.hub.HTTPCall(record, 1, 1) },
-		"rate": func(f *fixture, old realtime.Live, record *storage.App, _ *handshake) {
-			if _, err := old.AllowApp(f.t.Context(), record, "read_requests", 1, 100); err != nil {
-				f.t.Error(err)
+	for name, end := range map[string]func(*testing.T, *fixture, realtime.Live, *storage.App){
+		"call": func(_ *testing.T, f *fixture, _ realtime.Live, record *storage.App) { f.hub.HTTPCall(record, 1, 1) },
+		"rate": func(t *testing.T, _ *fixture, old realtime.Live, record *storage.App) {
+			if _, err := old.AllowApp(t.Context(), record, "read_requests", 1, 100); err != nil {
+				t.Error(err)
 			}
 		},
-		"handshake": func(_ *fixture, _ realtime.Live, _ *storage.App, hs *handshake) { hs.finish() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
 			p := f.dial()
-			hs := beginHandshake(f)
 			old, err := f.hub.Live()
 			if err != nil {
 				t.Fatal(err)
 			}
 			record := f.app()
-			f.activate(f.newSettings(func(a *storage.App, _ *realtime.Settings) { a.Secret = "new-secret" }))
-			end(f, old, record, hs)
+			f.activate(f.newSettings(rotate))
+			end(t, f, old, record)
 			old.Release()
 			p.subscribe("private-x", "") // signed with the old secret
 			p.refused(4009, "private-x")
-			if name != "handshake" {
-				hs.finish()
-			}
 		})
+	}
+}
+
+func rotate(a *storage.App, _ *realtime.Settings) { a.Secret = "new-secret" }
+
+// A handshake that looked up its app before a reload does not put a rotated
+// secret back, not even until it looks once more.
+func TestOldHandshakeKeepsTheRotatedSecret(t *testing.T) {
+	f := newFixture(t, nil)
+	p := f.dial()
+	hs := beginHandshake(f)
+	s := f.newSettings(rotate)
+	again := &stoppedApps{AppManager: s.Drivers.Apps, entered: make(chan struct{}), gate: make(chan struct{})}
+	s.Drivers.Apps = again
+	f.activate(s)
+	finished := make(chan struct{})
+	go func() {
+		hs.finish()
+		close(finished)
+	}()
+	<-again.entered
+	p.subscribe("private-x", "") // signed with the old secret
+	p.refused(4009, "private-x")
+	close(again.gate)
+	<-finished
+	if hs.refusal != nil {
+		t.Error(hs.refusal)
 	}
 }
 

@@ -260,6 +260,16 @@ func (c *caddy) goroutines() int {
 	return n
 }
 
+// descriptors counts the open ones of the server.
+func (c *caddy) descriptors() int {
+	c.t.Helper()
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "fd"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return len(entries)
+}
+
 // metric is the value of a metric line that starts with prefix.
 func (c *caddy) metric(prefix string) string {
 	c.t.Helper()

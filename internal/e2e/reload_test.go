@@ -75,6 +75,7 @@ func TestAdapterSwap(t *testing.T) {
 // its settings.
 //
 // Checklist: configuration 118
+// Checklist: configuration 119
 func TestFailedLoadsChangeNothing(t *testing.T) {
 	c := start(t, config{})
 	k := c.dial("http")
@@ -136,6 +137,8 @@ func TestFailedLoadsChangeNothing(t *testing.T) {
 }
 
 // Three hundred reloads leave no goroutine, no driver and no hub behind.
+//
+// Checklist: configuration 121
 func TestManyReloadsLeaveNothing(t *testing.T) {
 	c := start(t, config{})
 	var conns []*conn
@@ -146,7 +149,7 @@ func TestManyReloadsLeaveNothing(t *testing.T) {
 	}
 	c.mustLoad(config{block: "max_connections 999"})
 	time.Sleep(500 * time.Millisecond)
-	before := c.goroutines()
+	before, descriptors := c.goroutines(), c.descriptors()
 	began := time.Now()
 	for i := range 300 {
 		c.mustLoad(config{block: fmt.Sprintf("max_connections %d", 1000+i)})
@@ -158,6 +161,9 @@ func TestManyReloadsLeaveNothing(t *testing.T) {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+	if now := c.descriptors(); now > descriptors+10 {
+		t.Errorf("descriptors grew from %d to %d", descriptors, now)
 	}
 	if after > before+10 {
 		t.Errorf("goroutines grew from %d to %d\n%s", before, after, c.get("/debug/pprof/goroutine?debug=1")[:4000])
@@ -237,6 +243,7 @@ func TestSiteMoves(t *testing.T) {
 // Without the directive the hub ends, and its sockets with it.
 //
 // Checklist: configuration 116
+// Checklist: configuration 123
 func TestRemovalCloses(t *testing.T) {
 	c := start(t, config{})
 	var conns []*conn
@@ -293,6 +300,9 @@ func TestTwoSites(t *testing.T) {
 }
 
 // Metrics keep their values over a reload.
+//
+// Checklist: configuration 128
+// Checklist: http-api 165
 func TestMetricsSurvive(t *testing.T) {
 	c := start(t, config{})
 	k := c.dial("http")
@@ -314,6 +324,11 @@ func TestMetricsSurvive(t *testing.T) {
 		c.mustLoad(config{block: "max_connections 99"})
 		c.mustLoad(config{})
 	}
+	for _, transport := range transports[1:] {
+		_ = c.dial(transport).w.rw.Close() // abruptly
+	}
+	_ = k.w.rw.Close()
+	c.waitFor("connected to be 0", func() bool { return c.metric(open) == "0" })
 }
 
 // Paths that are not ours go to the rest of the site.

@@ -71,6 +71,7 @@ func TestChannelRules(t *testing.T) {
 }
 
 // Checklist: protocol 21, 22
+// Checklist: configuration 136
 func TestOrigins(t *testing.T) {
 	for _, test := range []struct {
 		pattern string

@@ -49,6 +49,7 @@ func (r signedRequest) verify(at int64) error {
 }
 
 // Checklist: http-api 15, 19, 24, 25, 30
+// Checklist: configuration 137
 func TestRequestVectors(t *testing.T) {
 	for _, r := range vectors {
 		for _, at := range []int64{1700000000, 1700000600, 1699999400} {

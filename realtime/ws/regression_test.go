@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,79 +60,16 @@ func TestPanicWhileAConnectionEnds(t *testing.T) {
 	})
 }
 
-// stuckClient subscribes to a channel and reads no more after the answer.
-func stuckClient(t *testing.T, s *server, channel string) {
-	t.Helper()
-	d := websocket.Dialer{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		NetDial: func(network, address string) (net.Conn, error) {
-			c, err := net.Dial(network, address)
-			if err == nil {
-				err = c.(*net.TCPConn).SetReadBuffer(4096)
-			}
-			return c, err
-		},
-	}
-	c, _, err := d.Dial(s.url(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.WriteMessage(websocket.TextMessage, []byte(`{"event":"pusher:subscribe","data":{"channel":"`+channel+`"}}`)); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"connection_established", "subscription_succeeded"} {
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, text, err := c.ReadMessage(); err != nil || !strings.Contains(string(text), want) {
-			t.Fatalf("got %s, %v", text, err)
-		}
-	}
-}
-
-// Closing a client that reads nothing stalls nobody else: over TLS, the alert
-// that it cannot take is not waited for.
-func TestStuckClientStallsNobody(t *testing.T) {
-	modes(t, func(t *testing.T, secure bool) {
-		procs := runtime.GOMAXPROCS(1) // one worker serves both
-		s := newServer(t, secure, func(_ *storage.App, s *realtime.Settings) {
-			s.Socket.MaxMessages, s.Socket.MaxBytes = 0, 256<<20
-			s.Socket.WriteTimeout = 300 * time.Millisecond
-		})
-		runtime.GOMAXPROCS(procs)
-		fast := s.dial()
-		fast.subscribe("orders")
-		stuckClient(t, s, "orders")
-
-		big := `"` + strings.Repeat("x", 64<<10) + `"`
-		var longest time.Duration
-		turn := func(data string) {
-			start := time.Now()
-			s.publish("orders", data)
-			if got := fast.read(); !strings.Contains(got, `"event":"e"`) {
-				t.Fatal(got)
-			}
-			longest = max(longest, time.Since(start))
-		}
-		for end := time.Now().Add(10 * time.Second); s.hub.Sockets() == 2 && time.Now().Before(end); {
-			turn(big)
-		}
-		if n := s.hub.Sockets(); n != 1 {
-			t.Fatalf("%d sockets; the stuck one is not closed", n)
-		}
-		for range 20 {
-			turn(`"tick"`)
-		}
-		if longest > 2*time.Second {
-			t.Errorf("an event took %v", longest)
-		}
-	})
-}
-
 // pipedSocket is a socket whose writes wait until the other end reads them.
 func pipedSocket(t *testing.T) (*socket, net.Conn) {
 	t.Helper()
-	hub := realtime.NewHub(t.Name())
 	near, far := net.Pipe()
+	return socketOver(t, near, far), far
+}
+
+func socketOver(t *testing.T, near, far net.Conn) *socket {
+	t.Helper()
+	hub := realtime.NewHub(t.Name())
 	s := &socket{hub: hub, raw: near, fd: -1}
 	t.Cleanup(func() {
 		s.shut()
@@ -140,7 +77,41 @@ func pipedSocket(t *testing.T) (*socket, net.Conn) {
 		hub.Close(context.Background())
 	})
 	_ = far.SetReadDeadline(time.Now().Add(2 * time.Second))
-	return s, far
+	return s
+}
+
+// Closing a TLS client that reads nothing does not wait for it to take an
+// alert, under a lock that its worker needs.
+func TestClosingAStuckTLSClientStallsNobody(t *testing.T) {
+	web := httptest.NewUnstartedServer(nil)
+	web.StartTLS()
+	config := web.TLS.Clone()
+	web.Close()
+	config.SessionTicketsDisabled = true // which would be written after the handshake
+	near, far := net.Pipe()
+	secure := tls.Server(near, config)
+	s := socketOver(t, secure, far)
+	handshake := make(chan error, 1)
+	go func() {
+		handshake <- tls.Client(far, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(t.Context())
+	}()
+	if err := secure.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-handshake; err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.shut()
+		s.Deliver(protocol.TextFrame([]byte("x")), 1, nil)
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+		t.Error("the worker waits for a client that reads nothing")
+	}
 }
 
 // A burst over the bounds does not close a client before it could have read any

@@ -7,6 +7,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
+// Checklist: configuration 31
 func TestNewAppManagerRefuses(t *testing.T) {
 	const secret = "very-secret"
 	app := func(change func(*storage.App)) *storage.App {

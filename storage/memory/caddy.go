@@ -483,3 +483,13 @@ func notNegative(values map[string]int64) error {
 	}
 	return nil
 }
+
+var (
+	_ storage.Spec[storage.AppManager]  = (*AppManagerModule)(nil)
+	_ storage.Spec[storage.Adapter]     = (*AdapterModule)(nil)
+	_ storage.Spec[storage.Cache]       = (*CacheModule)(nil)
+	_ storage.Spec[storage.Queue]       = (*QueueModule)(nil)
+	_ storage.Spec[storage.RateLimiter] = (*RateLimiterModule)(nil)
+
+	_, _, _ storage.Tuner = (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil)
+)

@@ -85,6 +85,7 @@ func (j *journal) want(t *testing.T, want string) {
 
 func always(storage.Job) error { return errAgain }
 
+// Checklist: configuration 84
 func TestQueueCountsAllStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewQueue(QueueOptions{MaxJobs: 4})

@@ -30,6 +30,7 @@ func TestRateLimiterSuite(t *testing.T) {
 	storagetest.TestRateLimiter(t, func(*testing.T) storage.RateLimiter { return NewRateLimiter(RateLimiterOptions{}) })
 }
 
+// Checklist: configuration 81, 82, 83, 85
 func TestQueueSuite(t *testing.T) {
 	storagetest.TestQueue(t, func(*testing.T) storage.Queue {
 		return NewQueue(QueueOptions{MaxBytes: 1 << 20, RetryBase: 20 * time.Millisecond})
