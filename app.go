@@ -150,6 +150,9 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	for _, w := range d.warnings {
 		a.log.Warn(w, zap.String("hub", name))
 	}
+	if t.drivers[kindAdapter] == defaultDrivers[kindAdapter] {
+		a.log.Info("the adapter is local: events reach the clients of this node only", zap.String("hub", name))
+	}
 	d.settings.Log = a.log
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint

@@ -214,6 +214,30 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// Switched off, the environment changes nothing.
+//
+// Checklist: configuration 16
+func TestEnvironmentOff(t *testing.T) {
+	plain, err := resolveEnv(t, "env_overrides off", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := credentials(map[string]string{"REDIS_URL": "redis://other:6379/0", "SOCKUDO_SKIP_INLINE_APPS": "true", "METRICS_ENABLED": "no", "CACHE_DRIVER": "redis"})
+	for _, v := range variables {
+		if _, ok := env[v.name]; !ok {
+			env[v.name] = "7"
+		}
+	}
+	off, err := resolveEnv(t, "env_overrides off", env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.settings.Log, off.settings.Log = nil, nil
+	if !reflect.DeepEqual(plain, off) {
+		t.Errorf("got  %+v\nwant %+v", off, plain)
+	}
+}
+
 // A driver that is selected by variable keeps its own options, and no others.
 func TestDriverVariables(t *testing.T) {
 	env := map[string]string{"CACHE_DRIVER": "memory", "QUEUE_DRIVER": "memory", "ADAPTER_DRIVER": "local", "APP_MANAGER_DRIVER": "memory", "RATE_LIMITER_DRIVER": "memory"}

@@ -106,7 +106,7 @@ func newServer(t *testing.T) *server {
 // load runs a Caddyfile, whose global options come first, without braces.
 func (s *server) load(global, sites string) error {
 	s.t.Helper()
-	config, _, err := adapt("{\n\tadmin " + s.admin + "\n\tpersist_config off\n\tlog {\n\t\toutput file " + s.log + "\n\t\tlevel DEBUG\n\t}\n" + global + "\n}\n" + sites)
+	config, _, err := adapt("{\n\tadmin " + s.admin + "\n\tpersist_config off\n\tlog {\n\t\toutput file " + s.log + "\n\t\tlevel DEBUG\n\t\texclude http.log.access\n\t}\n" + global + "\n}\n" + sites)
 	if err != nil {
 		s.t.Fatal(err)
 	}
