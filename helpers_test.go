@@ -150,7 +150,7 @@ func request(t *testing.T, method, url string, header http.Header) (status int, 
 		t.Fatal(err)
 	}
 	maps.Copy(r.Header, header)
-	resp, err := client.Do(r)
+	resp, err := persist(func() (*http.Response, error) { return client.Do(r) })
 	if err != nil {
 		t.Fatal(err)
 	}
