@@ -5,6 +5,9 @@
 FUZZTIME ?= $(if $(CI),60s,10s)
 TIMEOUT  ?= 20m
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+
 .NOTPARALLEL:
 .PHONY: test setup vet lint unit fuzz build checklist bench clean
 
@@ -21,8 +24,10 @@ lint:
 	CGO_ENABLED=0 scripts/lint
 
 # All tests with the race detector: unit, reload against a real Caddy, outside clients.
+# The reload suite is run by itself so that its figures are seen.
 unit:
-	go test -race -timeout $(TIMEOUT) ./...
+	go test -race -timeout $(TIMEOUT) $$(go list ./... | grep -v /internal/e2e)
+	go test -race -v -timeout $(TIMEOUT) ./internal/e2e | grep -vE '^=== (RUN|CONT|PAUSE|NAME)'
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)
