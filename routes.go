@@ -19,10 +19,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if path := r.URL.Path; rest.Owned(path, false) || rest.Owned(path, true) && h.servesUsage() {
-		h.api.ServeHTTP(w, r, clientIP(r))
+		h.api.ServeHTTP(w, asReceived(r), clientIP(r))
 		return nil
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// asReceived gives a request its own request line back. Under handle_path and the
+// like Caddy has rewritten it, and some publishers sign the path with its prefix.
+func asReceived(r *http.Request) *http.Request {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.RequestURI == r.RequestURI {
+		return r
+	}
+	received := *r
+	received.RequestURI = original.RequestURI
+	return &received
 }
 
 // socketKey is the key of an app in the path of a socket, /app/{key}.

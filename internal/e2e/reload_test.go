@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -344,6 +345,32 @@ func TestStaticSiteBeside(t *testing.T) {
 		if resp.StatusCode != 200 || string(body) != want {
 			t.Errorf("%s: %d %q", where, resp.StatusCode, body)
 		}
+	}
+}
+
+// Under a path prefix everything works, whether a publisher signs the path with
+// the prefix or without.
+func TestMountedUnderAPrefix(t *testing.T) {
+	c := start(t, config{})
+	port := freePort(t)
+	c.mustLoad(config{noHub: true, global: sharedHub("default", ""), sites: "http://127.0.0.1:" + port + " {\n\thandle_path /rt/* {\n\t\tsockudo\n\t}\n}\n"})
+	c.port = port
+	k, err := c.tryDial("http", "/rt"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.subscribe("orders")
+	body := []byte(`{"name":"e","channel":"orders","data":"x"}`)
+	for _, target := range []string{"/rt" + signed("POST", "/apps/app-id/events", body), signed("POST", "/rt/apps/app-id/events", body)} {
+		resp, err := publishClient.Post("http://127.0.0.1:"+port+target, "application/json", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", target, resp.Status)
+		}
+		k.expect(`"data":"x"`)
 	}
 }
 
