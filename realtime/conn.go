@@ -129,8 +129,16 @@ func (c *Conn) recheck(ctx context.Context, live Live, hs Handshake) *protocol.E
 		return protocol.ErrShutdown
 	}
 	defer now.Release()
-	_, e := c.hub.admitTo(ctx, now, hs)
-	return e
+	a, e := c.hub.admitTo(ctx, now, hs)
+	switch {
+	case e != nil:
+		return e
+	case a != c.app:
+		return protocol.ErrAppNotFound // the key is another app's now
+	case !a.record().origins.Allow(hs.Origin):
+		return protocol.ErrOrigin
+	}
+	return nil
 }
 
 // admitTo finds the app of a handshake.

@@ -152,6 +152,8 @@ func TestConnectDuringAppRemovalIsRefused(t *testing.T) {
 	}{
 		"disabled": {func(a *storage.App) { a.Enabled = false }, protocol.ErrAppDisabled},
 		"removed":  {func(a *storage.App) { a.ID, a.Key = "other", "other-key" }, protocol.ErrAppNotFound},
+		"moved":    {func(a *storage.App) { a.ID = "other" }, protocol.ErrAppNotFound},
+		"origins":  {func(a *storage.App) { a.AllowedOrigins = []string{"https://good"} }, protocol.ErrOrigin},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)

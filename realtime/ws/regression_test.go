@@ -1,13 +1,11 @@
 package ws
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
@@ -149,26 +147,6 @@ func TestBurstMayExceedTheBoundsForAMoment(t *testing.T) {
 	}
 }
 
-// A client that reads gets the whole of a burst that is larger than the bounds.
-func TestBurstReachesAFastClient(t *testing.T) {
-	modes(t, func(t *testing.T, secure bool) {
-		s := newServer(t, secure, nil)
-		c := s.dial()
-		c.subscribe("orders")
-		const total = 2500
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		wg.Go(func() {
-			for i := range total {
-				s.publish("orders", fmt.Sprintf(`"%d"`, i))
-			}
-		})
-		for i := range total {
-			c.expect(fmt.Sprintf(`{"event":"e","channel":"orders","data":"%d"}`, i))
-		}
-	})
-}
-
 // Nothing follows a close frame that answers the client's, whatever was
 // delivered meanwhile.
 func TestNothingFollowsTheCloseFrame(t *testing.T) {
@@ -188,61 +166,6 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 	_ = far.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if n, err := far.Read(make([]byte, 1)); n > 0 {
 		t.Errorf("something follows: %v", err)
-	}
-}
-
-// A client that closes while events pour in gets nothing after the close frame.
-func TestCloseFrameIsLastUnderLoad(t *testing.T) {
-	modes(t, func(t *testing.T, secure bool) {
-		s := newServer(t, secure, nil)
-		var stop atomic.Bool
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer stop.Store(true)
-		wg.Go(func() {
-			for !stop.Load() {
-				s.publish("orders", `"x"`)
-			}
-		})
-		for range 15 {
-			c := s.dial()
-			c.send(`{"event":"pusher:subscribe","data":{"channel":"orders","auth":""}}`)
-			time.Sleep(2 * time.Millisecond)
-			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
-			checkCloseIsLast(t, c.NetConn())
-			_ = c.Close()
-		}
-	})
-}
-
-// checkCloseIsLast reads frames to the end of the connection.
-func checkCloseIsLast(t *testing.T, conn net.Conn) {
-	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-	r, closed := bufio.NewReader(conn), false
-	for {
-		var header [2]byte
-		if _, err := io.ReadFull(r, header[:]); err != nil {
-			break
-		}
-		if closed {
-			t.Fatalf("a frame of kind %d after the close frame", header[0]&15)
-		}
-		closed = header[0]&15 == websocket.CloseMessage
-		size := int64(header[1] & 127)
-		if size == 126 {
-			var long [2]byte
-			if _, err := io.ReadFull(r, long[:]); err != nil {
-				break
-			}
-			size = int64(long[0])<<8 | int64(long[1])
-		}
-		if _, err := io.CopyN(io.Discard, r, size); err != nil {
-			break
-		}
-	}
-	if !closed {
-		t.Fatal("no close frame")
 	}
 }
 
