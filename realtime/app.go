@@ -46,7 +46,7 @@ type policy struct {
 }
 
 func newPolicy(record *storage.App, generation uint64) *policy {
-	p := &policy{App: record, generation: generation, rules: protocol.ChannelRules{MaxLength: record.Limits.MaxChannelNameLength}}
+	p := &policy{App: record, generation: generation, rules: rulesOf(record)}
 	// Patterns were checked when the record was made; one that does not compile
 	// here must refuse rather than admit.
 	if origins, err := protocol.NewOrigins(record.AllowedOrigins); err == nil {
@@ -54,16 +54,35 @@ func newPolicy(record *storage.App, generation uint64) *policy {
 	} else {
 		p.origins, _ = protocol.NewOrigins([]string{"invalid://pattern"})
 	}
-	if len(record.Namespaces) > 0 {
-		p.rules.Namespace = func(name string) (protocol.NamespaceRules, bool) {
-			n, ok := record.Namespaces[name]
-			if !ok {
-				return protocol.NamespaceRules{}, false
-			}
-			return protocol.NamespaceRules{MaxLength: n.MaxChannelNameLength, UserLimited: n.AllowUserLimitedChannels, Match: n.Match}, true
-		}
-	}
 	return p
+}
+
+// rulesOf are the app's own rules for channel names.
+func rulesOf(record *storage.App) protocol.ChannelRules {
+	rules := protocol.ChannelRules{MaxLength: record.Limits.MaxChannelNameLength}
+	if len(record.Namespaces) == 0 {
+		return rules
+	}
+	rules.Namespace = func(name string) (protocol.NamespaceRules, bool) {
+		n, ok := record.Namespaces[name]
+		if !ok {
+			return protocol.NamespaceRules{}, false
+		}
+		return protocol.NamespaceRules{MaxLength: n.MaxChannelNameLength, UserLimited: n.AllowUserLimitedChannels, Match: n.Match}, true
+	}
+	return rules
+}
+
+// ChannelRules are the rules of an app for channel names, under the hub's limit.
+func (s *Settings) ChannelRules(record *storage.App) protocol.ChannelRules {
+	return s.underLimit(rulesOf(record))
+}
+
+func (s *Settings) underLimit(rules protocol.ChannelRules) protocol.ChannelRules {
+	if rules.MaxLength <= 0 {
+		rules.MaxLength = s.Limits.ChannelNameLength
+	}
+	return rules
 }
 
 // app is the live side of record, made on first use.

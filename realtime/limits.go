@@ -54,15 +54,6 @@ func effectiveLimits(p *policy, s *Settings) effective {
 	}
 }
 
-// rules are the rules of the app for channel names, under the hub's limit.
-func (p *policy) channelRules(s *Settings) protocol.ChannelRules {
-	rules := p.rules
-	if rules.MaxLength == 0 {
-		rules.MaxLength = s.Limits.ChannelNameLength
-	}
-	return rules
-}
-
 func or(value, otherwise int) int {
 	if value > 0 {
 		return value

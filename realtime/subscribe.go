@@ -50,7 +50,7 @@ func (c *Conn) checkChannel(req protocol.Subscribe) (protocol.Channel, *protocol
 	case info.User == "" && strings.Contains(req.Channel, "*"):
 		return info, protocol.ErrWildcardV1
 	}
-	if err := c.app.record().channelRules(c.hub.settings()).Check(info); err != nil {
+	if err := c.hub.settings().underLimit(c.app.record().rules).Check(info); err != nil {
 		return info, protocol.BadChannel(err.Error())
 	}
 	if req.Rewind {

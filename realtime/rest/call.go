@@ -96,7 +96,7 @@ func (c *call) answer(rt *route, param string) ([]byte, *failure) {
 	if c.param, err = unescapeSegment(param); err != nil {
 		return nil, invalidInput.with("Path is not valid: " + err.Error())
 	}
-	c.rules = rulesOf(c.app, c.live.Settings)
+	c.rules = c.live.Settings.ChannelRules(c.app)
 	return rt.handle(c)
 }
 
@@ -112,22 +112,4 @@ func (c *call) internal(what string, err error) *failure {
 	}
 	c.settings().Log.Log(level, what, zap.String("app", c.app.ID), zap.Error(err))
 	return errInternal
-}
-
-// rulesOf are the rules of an app for channel names, under the hub's limit.
-func rulesOf(app *storage.App, s *realtime.Settings) protocol.ChannelRules {
-	rules := protocol.ChannelRules{MaxLength: app.Limits.MaxChannelNameLength}
-	if rules.MaxLength <= 0 {
-		rules.MaxLength = s.Limits.ChannelNameLength
-	}
-	if len(app.Namespaces) > 0 {
-		rules.Namespace = func(name string) (protocol.NamespaceRules, bool) {
-			n, ok := app.Namespaces[name]
-			if !ok {
-				return protocol.NamespaceRules{}, false
-			}
-			return protocol.NamespaceRules{MaxLength: n.MaxChannelNameLength, UserLimited: n.AllowUserLimitedChannels, Match: n.Match}, true
-		}
-	}
-	return rules
 }
