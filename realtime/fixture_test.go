@@ -64,8 +64,8 @@ func (f *fixture) newSettings(change func(*storage.App, *realtime.Settings)) rea
 	return s
 }
 
-// load makes s the current settings, as a reload does.
-func (f *fixture) load(s realtime.Settings) {
+// activate makes s current and leaves the settings before it in use.
+func (f *fixture) activate(s realtime.Settings) {
 	f.t.Helper()
 	f.generation++
 	f.hub.Attach(f.generation, &s)
@@ -73,6 +73,12 @@ func (f *fixture) load(s realtime.Settings) {
 		f.t.Fatal(err)
 	}
 	f.hub.Activate(f.generation)
+}
+
+// load makes s the current settings, as a reload does.
+func (f *fixture) load(s realtime.Settings) {
+	f.t.Helper()
+	f.activate(s)
 	if f.generation > 1 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

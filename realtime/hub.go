@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -88,15 +89,11 @@ func (h *Hub) Close(ctx context.Context) {
 // closed, when the drain timeout has passed, or with ctx.
 func (h *Hub) Drain(ctx context.Context) {
 	h.draining.Store(true)
-	period, timeout := 5*time.Second, 10*time.Second
-	if live, err := h.Live(); err == nil {
-		period, timeout = live.Settings.DrainPeriod, live.Settings.DrainTimeout
-		live.Settings.Log.Info("draining", zap.String("hub", h.name), zap.Int("sockets", h.Sockets()), zap.Duration("period", period))
-		live.Release()
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	s := h.settings()
+	s.Log.Info("draining", zap.String("hub", h.name), zap.Int("sockets", h.Sockets()), zap.Duration("period", s.DrainPeriod))
+	ctx, cancel := context.WithTimeout(ctx, s.DrainTimeout)
 	defer cancel()
-	h.closeAll(ctx, protocol.ErrShutdown, period)
+	h.closeAll(ctx, protocol.ErrShutdown, s.DrainPeriod)
 }
 
 // Resume ends a drain: new connections are admitted again.
@@ -112,7 +109,7 @@ func (h *Hub) closeAll(ctx context.Context, e *protocol.Error, period time.Durat
 		batch = len(conns)/steps + 1
 	}
 	for i, c := range conns {
-		if i > 0 && i%batch == 0 && !sleep(ctx, step) {
+		if i > 0 && i%batch == 0 && !wait.For(ctx, step) {
 			break
 		}
 		c.end(e)
@@ -120,7 +117,7 @@ func (h *Hub) closeAll(ctx context.Context, e *protocol.Error, period time.Durat
 	for _, c := range conns {
 		c.end(e) // those the bound has cut off; closing twice does nothing
 	}
-	for h.sockets.Load() > 0 && sleep(ctx, 5*time.Millisecond) { //nolint:revive // the condition is the work
+	for h.sockets.Load() > 0 && wait.For(ctx, 5*time.Millisecond) { //nolint:revive // the condition is the work
 	}
 }
 
@@ -130,18 +127,6 @@ func (h *Hub) conns() []*Conn {
 		conns = a.appendConns(conns)
 	}
 	return conns
-}
-
-// sleep reports whether it slept the whole time.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // guard runs f and turns a panic into a log line. Every goroutine of the live

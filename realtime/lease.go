@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 )
 
 // ErrNoSettings is returned while no configuration is attached to a hub.
@@ -135,7 +137,7 @@ func (h *Hub) Detach(ctx context.Context, generation uint64) {
 	h.leaseMu.Unlock()
 	changed.apply(h)
 
-	for l.users.Load() > 0 && sleep(ctx, pollUsers) { //nolint:revive // the condition is the work
+	for l.users.Load() > 0 && wait.For(ctx, pollUsers) { //nolint:revive // the condition is the work
 	}
 	if leave == nil {
 		return

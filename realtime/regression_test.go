@@ -114,17 +114,6 @@ func (hs *handshake) expectRefusal(t *testing.T, want *protocol.Error) {
 	}
 }
 
-// activate makes s current and leaves the settings before it in use.
-func (f *fixture) activate(s realtime.Settings) {
-	f.t.Helper()
-	f.generation++
-	f.hub.Attach(f.generation, &s)
-	if err := f.hub.Start(f.generation); err != nil {
-		f.t.Fatal(err)
-	}
-	f.hub.Activate(f.generation)
-}
-
 // A handshake that was in flight when the hub closed is not admitted after it.
 func TestConnectOnAClosedHubIsRefused(t *testing.T) {
 	f := newFixture(t, nil)

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -117,7 +118,7 @@ func (c *call) claimChannel(ctx context.Context, name, digest string, pending []
 				return known.Receipt, nil
 			}
 		}
-		if try == pendingTries || !pause(ctx, pendingPause) {
+		if try == pendingTries || !wait.For(ctx, pendingPause) {
 			c.settings().Log.Info("an equal publish is still pending", zap.String("app", c.app.ID))
 			return nil, errClaimPending
 		}

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -135,7 +136,7 @@ func (c *call) claim(key, busy string) (mine, answer []byte, f *failure) {
 		case !bytes.HasPrefix(value, []byte(claimMark)):
 			return nil, value, nil
 		}
-		if try == claimTries || !pause(ctx, claimPause) {
+		if try == claimTries || !wait.For(ctx, claimPause) {
 			return nil, nil, backpressure.with(busy)
 		}
 	}
@@ -163,18 +164,6 @@ func (c *call) settle(key string, mine, answer []byte) {
 func (c *call) cacheDown(err error) *failure {
 	c.settings().Log.Error("idempotency keys", zap.String("app", c.app.ID), zap.Error(err))
 	return errIdempotency
-}
-
-// pause reports whether it waited the whole time.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // newID draws a random UUID, version 4.

@@ -37,7 +37,7 @@ func (i inlet) Write(p []byte) (int, error) {
 	if p[0]&0x0f == websocket.CloseMessage {
 		i.s.finish(bytes.Clone(p)) // nothing may follow it
 	} else {
-		i.s.sendControl(p)
+		i.s.Send(bytes.Clone(p))
 	}
 	return len(p), nil
 }

@@ -92,16 +92,7 @@ func (s *socket) Silence(off *atomic.Bool) {
 }
 
 // Ping sends a control ping.
-func (s *socket) Ping() { s.sendControl([]byte{0x89, 0}) }
-
-func (s *socket) sendControl(p []byte) {
-	s.out.mu.Lock()
-	full := !s.out.closing && !s.push(append([]byte(nil), p...), 1, false)
-	s.out.mu.Unlock()
-	if full {
-		s.overflow()
-	}
-}
+func (s *socket) Ping() { s.Send(protocol.Frame{0x89, 0}) }
 
 // push writes b at once or queues it. It reports false when the queue is full
 // and the socket must be closed. The caller holds out.mu.
@@ -121,8 +112,7 @@ func (s *socket) push(b []byte, frames int, droppable bool) bool {
 	}
 	// The rest of a half-written frame must follow, whatever the bounds. One frame
 	// larger than the bound may wait alone.
-	if o.bytes > 0 && o.over(s.hub.SocketSettings(), len(b)) {
-		limits := s.hub.SocketSettings()
+	if limits := s.hub.SocketSettings(); o.bytes > 0 && o.over(limits, len(b)) {
 		if droppable && limits.DropWhenFull {
 			s.dropped(frames)
 			return true
