@@ -14,6 +14,7 @@ import (
 
 	"github.com/sockudo/caddy-sockudo/storage"
 	_ "github.com/sockudo/caddy-sockudo/storage/memory" // the drivers of the default build
+	_ "github.com/sockudo/caddy-sockudo/storage/sql"
 )
 
 // The kinds of drivers, by the word that selects one.

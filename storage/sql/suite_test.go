@@ -1,0 +1,193 @@
+package sql
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sockudo/caddy-sockudo/storage"
+	"github.com/sockudo/caddy-sockudo/storage/storagetest"
+)
+
+// servers are the databases that the tests use. Each has an environment variable
+// with another address.
+func servers(t *testing.T) map[Dialect]Options {
+	t.Helper()
+	return map[Dialect]Options{
+		SQLite:   {Dialect: SQLite, Path: filepath.Join(t.TempDir(), "a?b #%", "apps.db")},
+		Postgres: {Dialect: Postgres, DSN: cmp.Or(os.Getenv("TEST_POSTGRES_DSN"), "postgres://root@127.0.0.1:5432/test")},
+		MySQL:    {Dialect: MySQL, DSN: cmp.Or(os.Getenv("TEST_MYSQL_DSN"), "root@tcp(127.0.0.1:3306)/test")},
+	}
+}
+
+// onEach runs a test on every dialect with a table of its own.
+func onEach(t *testing.T, f func(t *testing.T, o Options, table string)) {
+	for dialect, o := range servers(t) {
+		t.Run(string(dialect), func(t *testing.T) {
+			table := "apps_" + strings.ToLower(rand.Text()[:10])
+			t.Cleanup(func() {
+				m := openTable(t, o, table)
+				execute(t, m, "DROP TABLE "+m.quoted)
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			f(t, o, table)
+		})
+	}
+}
+
+func openTable(t *testing.T, o Options, table string) *AppManager {
+	t.Helper()
+	m, err := OpenAppManager(context.Background(), o, table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func execute(t *testing.T, m *AppManager, statement string, args ...any) {
+	t.Helper()
+	if _, err := m.db.ExecContext(context.Background(), m.dialect.bind(statement), args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func TestAppManagerSuite(t *testing.T) {
+	for dialect, o := range servers(t) {
+		t.Run(string(dialect), func(t *testing.T) {
+			storagetest.TestAppManager(t, func(t *testing.T, apps []*storage.App) storage.AppManager {
+				table := "apps_" + strings.ToLower(rand.Text()[:10])
+				m := openTable(t, o, table)
+				t.Cleanup(func() {
+					again := openTable(t, o, table)
+					execute(t, again, "DROP TABLE "+again.quoted)
+					_ = again.Close()
+				})
+				for _, app := range apps {
+					if err := m.Put(t.Context(), app); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return m
+			})
+		})
+	}
+}
+
+// Checklist: configuration 32
+func TestPutKeepsKeysUnique(t *testing.T) {
+	onEach(t, func(t *testing.T, o Options, table string) {
+		m := openTable(t, o, table)
+		defer func() { _ = m.Close() }()
+		a, b := &storage.App{ID: "a", Key: "ka", Secret: "s", Enabled: true}, &storage.App{ID: "b", Key: "ka", Secret: "s"}
+		if err := m.Put(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Put(t.Context(), b); err == nil || !strings.Contains(err.Error(), "key is used by app a too") {
+			t.Errorf("a second app with the key: %v", err)
+		}
+		a.Key = "new"
+		if err := m.Put(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.AppByKey(t.Context(), "ka"); err == nil {
+			t.Error("the old key is still known")
+		}
+		if app, err := m.AppByKey(t.Context(), "new"); err != nil || app.ID != "a" {
+			t.Errorf("by its new key: %v, %v", app, err)
+		}
+	})
+}
+
+// Checklist: configuration 33, 34, 48
+func TestRowsOfSockudo(t *testing.T) {
+	onEach(t, func(t *testing.T, o Options, table string) {
+		m := openTable(t, o, table)
+		defer func() { _ = m.Close() }()
+		insert := fmt.Sprintf("INSERT INTO %s (id, %s, secret, max_connections, max_client_events_per_second, enabled, enable_client_messages, max_event_batch_size, allowed_origins, policy) VALUES (?, ?, 's', 7, 8, TRUE, TRUE, 9, ?, ?)", m.quoted, m.dialect.quote("key"))
+		execute(t, m, insert, "flat", "kf", `["https://a.example"]`, nil)
+		execute(t, m, insert, "policy", "kp", nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}]}`)
+		execute(t, m, insert, "broken", "kb", nil, `{"limits":{"max_connections":-1}}`)
+
+		app, err := m.AppByKey(t.Context(), "kf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if app.Limits.MaxConnections != 7 || app.Limits.MaxClientEventsPerSecond != 8 || app.Limits.MaxEventBatchSize != 9 ||
+			!app.Features.ClientMessages || !app.Enabled || len(app.AllowedOrigins) != 1 {
+			t.Errorf("flat columns became %+v", app)
+		}
+		if app, err = m.AppByID(t.Context(), "policy"); err != nil {
+			t.Fatal(err)
+		}
+		if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents {
+			t.Errorf("the policy became %+v", app)
+		}
+		if told, _ := m.told.Load("policy"); told != "webhooks" {
+			t.Errorf("the log was told %v, not that webhooks are ignored", told)
+		}
+		if _, err = m.AppByID(t.Context(), "broken"); err == nil || !strings.Contains(err.Error(), `"-1"`) {
+			t.Errorf("a broken record: %v", err)
+		}
+		if apps, err := m.Apps(t.Context()); err != nil || len(apps) != 2 {
+			t.Errorf("Apps = %v, %v; want the two that can be read", apps, err)
+		}
+	})
+}
+
+// Checklist: configuration 35
+func TestMigrationAddsWhatIsMissing(t *testing.T) {
+	onEach(t, func(t *testing.T, o Options, table string) {
+		m := openTable(t, o, table)
+		if err := m.Put(t.Context(), &storage.App{ID: "a", Key: "k", Secret: "s", Enabled: true}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []string{"policy", "idempotency", "updated_at"} {
+			execute(t, m, "ALTER TABLE "+m.quoted+" DROP COLUMN "+c)
+		}
+		_ = m.Close()
+		for range 2 {
+			again := openTable(t, o, table)
+			if app, err := again.AppByID(t.Context(), "a"); err != nil || !app.Enabled {
+				t.Errorf("after the migration: %v, %v", app, err)
+			}
+			_ = again.Close()
+		}
+	})
+}
+
+// Checklist: configuration 36
+func TestOddTableNameIsRefused(t *testing.T) {
+	for _, table := range []string{`a"; DROP TABLE x`, "a b", "a`b", strings.Repeat("a", 64)} {
+		_, err := OpenAppManager(t.Context(), servers(t)[SQLite], table, nil)
+		if err == nil || !strings.Contains(err.Error(), "table_name") {
+			t.Errorf("table %q: %v", table, err)
+		}
+	}
+}
+
+func TestOpenNamesThePlaceAndNoSecret(t *testing.T) {
+	for _, o := range []Options{
+		{Dialect: Postgres, Host: "127.0.0.1", Port: 1, Password: "hush", Database: "d"},
+		{Dialect: MySQL, Host: "127.0.0.1", Port: 1, Password: "hush", Database: "d"},
+		{Dialect: Postgres, DSN: "postgres://u:hush@127.0.0.1:1/d"},
+		{Dialect: MySQL, DSN: "u:hush@tcp(127.0.0.1:1)/d"},
+	} {
+		_, err := OpenAppManager(t.Context(), o, "", nil)
+		if err == nil || !strings.Contains(err.Error(), string(o.Dialect)+" 127.0.0.1:1/d") || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", o.Dialect, err)
+		}
+	}
+	for _, o := range []Options{{Dialect: Postgres, DSN: "postgres://u:hush@[/d"}, {Dialect: MySQL, DSN: "u:hush@/d/e@("}} {
+		_, err := OpenAppManager(t.Context(), o, "", nil)
+		if err == nil || !strings.Contains(err.Error(), "dsn cannot be read") || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", o.Dialect, err)
+		}
+	}
+}
