@@ -24,6 +24,7 @@ type AppManager struct {
 	place   string // for errors
 	table   string
 	quoted  string // the table's name as an identifier
+	sel     string // reads all rows
 	log     *zap.Logger
 	closed  atomic.Bool
 	told    sync.Map // of app id to what the log has told about its record
@@ -47,6 +48,7 @@ func OpenAppManager(ctx context.Context, o Options, table string, log *zap.Logge
 		return nil, err
 	}
 	m := &AppManager{db: db, dialect: o.Dialect, place: o.place(), table: table, quoted: o.Dialect.quote(table), log: log}
+	m.sel = m.selection()
 	if err := m.migrate(ctx); err != nil {
 		return nil, errors.Join(m.fail(ctx, err), db.Close())
 	}
@@ -87,7 +89,7 @@ func (m *AppManager) find(ctx context.Context, column, value string, of func(*st
 	if value == "" || len(value) > 255 || !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
 		return nil, missing // no table can hold it
 	}
-	rows, err := m.db.QueryContext(ctx, m.dialect.bind(m.selection()+" WHERE "+m.dialect.quote(column)+" = ?"), value)
+	rows, err := m.db.QueryContext(ctx, m.dialect.bind(m.sel+" WHERE "+m.dialect.quote(column)+" = ?"), value)
 	if isMySQL(err, mysqlMixedCollations, mysqlImpossibleString) {
 		return nil, missing // the column holds ASCII only
 	}
@@ -115,7 +117,7 @@ func (m *AppManager) Apps(ctx context.Context) ([]*storage.App, error) {
 		return nil, m.fail(ctx, storage.ErrClosed)
 	}
 	var apps []*storage.App
-	rows, err := m.db.QueryContext(ctx, m.selection())
+	rows, err := m.db.QueryContext(ctx, m.sel)
 	err = m.each(rows, err, func(app *storage.App, broken error) error {
 		if broken == nil {
 			apps = append(apps, app)
