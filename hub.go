@@ -133,16 +133,10 @@ func (t *tenure) end() {
 	t.report("closing the hub", t.hubLease.release())
 }
 
-// handover is a queue that can move what it holds into the one that takes its
-// place.
-type handover interface {
-	Handover(ctx context.Context, to storage.Queue) (moved int, err error)
-}
-
 // handOver moves the jobs of a queue that nobody else has into the hub's new one.
 func (t *tenure) handOver(ctx context.Context) {
 	l := t.leases[kindQueue]
-	queue, ok := t.queue.(handover)
+	queue, ok := t.queue.(storage.Handover)
 	if !ok || l == nil || !l.last() {
 		return
 	}

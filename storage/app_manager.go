@@ -19,6 +19,35 @@ type AppManager interface {
 	Close() error
 }
 
+// AppEditor is an AppManager whose records can be changed.
+type AppEditor interface {
+	// PutApp stores an app under its id. It is ErrConflict if the record that is
+	// there is not of the given version, see AppVersion; NoVersion demands that there
+	// is none, AnyVersion overwrites. A key that another app has is ErrKeyTaken. An
+	// app that CheckApp refuses is an error and changes nothing.
+	PutApp(ctx context.Context, app *App, version string) error
+	// DeleteApp removes an app. It is ErrNotFound if there is none, and ErrConflict
+	// if it is not of the given version.
+	DeleteApp(ctx context.Context, id, version string) error
+}
+
+// Versions that are not those of a record.
+const (
+	// NoVersion is the version of a record that does not exist.
+	NoVersion = ""
+	// AnyVersion matches every record, and none.
+	AnyVersion = "*"
+)
+
+// AppWatcher is an AppManager that hears of changes, also those that other nodes
+// make.
+type AppWatcher interface {
+	// WatchApps calls changed with the id of an app that has changed or is gone, and
+	// with an empty id when any of them may have, until stop is called. It returns at
+	// once. changed must not block.
+	WatchApps(changed func(id string)) (stop func())
+}
+
 // App is one tenant: credentials and policy. A zero limit means that the hub's
 // own default counts, unless the field says otherwise.
 type App struct {
@@ -28,6 +57,8 @@ type App struct {
 	Key string
 	// Secret signs. It never leaves the server.
 	Secret string
+	// PreviousSecrets are secrets that were replaced and are still good for a while.
+	PreviousSecrets []PreviousSecret
 	// Enabled admits sockets and HTTP calls. A disabled app answers 4003 and 403.
 	Enabled bool
 
@@ -40,6 +71,28 @@ type App struct {
 	Namespaces map[string]*Namespace
 	// Idempotency overrides the hub's setting of idempotent publishes.
 	Idempotency AppIdempotency
+
+	// Stored is the policy as the store keeps it, in JSON, or nil. What this version
+	// has no use for is taken from there when the record is written again.
+	Stored []byte
+}
+
+// PreviousSecret is a secret that was replaced.
+type PreviousSecret struct {
+	Secret string
+	// Until is when it stops being good, in whole seconds.
+	Until time.Time
+}
+
+// Secrets are the secrets that verify a signature at a moment, the newest first.
+func (a *App) Secrets(now time.Time) []string {
+	secrets := []string{a.Secret}
+	for _, p := range a.PreviousSecrets {
+		if now.Before(p.Until) {
+			secrets = append(secrets, p.Secret)
+		}
+	}
+	return secrets
 }
 
 // AppLimits are the numeric limits of one app.

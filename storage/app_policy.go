@@ -1,11 +1,10 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,13 @@ type appPolicy struct {
 	Features    *policyFeatures    `json:"features,omitempty"`
 	Channels    *policyChannels    `json:"channels,omitempty"`
 	Idempotency *policyIdempotency `json:"idempotency,omitempty"`
+	// PreviousSecrets are ours; Sockudo has none.
+	PreviousSecrets []policySecret `json:"previous_secrets,omitempty"`
+}
+
+type policySecret struct {
+	Secret string `json:"secret"`
+	Until  int64  `json:"until"` // Unix time in seconds
 }
 
 type policyLimits struct {
@@ -91,7 +97,7 @@ func (d *digits) UnmarshalJSON(b []byte) error {
 }
 
 // MarshalPolicy writes the policy of an app, all but its credentials, as Sockudo
-// keeps it.
+// keeps it. What app.Stored says and this version has no use for stays.
 func MarshalPolicy(app *App) ([]byte, error) {
 	l, f := &app.Limits, &app.Features
 	p := appPolicy{
@@ -132,7 +138,10 @@ func MarshalPolicy(app *App) ([]byte, error) {
 		}
 		p.Idempotency = &policyIdempotency{i.Enabled, digits(i.TTL / time.Second)}
 	}
-	return json.Marshal(p)
+	for _, s := range app.PreviousSecrets {
+		p.PreviousSecrets = append(p.PreviousSecrets, policySecret{s.Secret, s.Until.Unix()})
+	}
+	return keepUnread(p, app.Stored)
 }
 
 // UnmarshalPolicy gives an app the policy that Sockudo has kept, instead of the
@@ -143,7 +152,7 @@ func UnmarshalPolicy(text []byte, app *App) (ignored []string, err error) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	app.Limits, app.Features, app.AllowedOrigins, app.Namespaces, app.Idempotency = AppLimits{}, AppFeatures{}, nil, nil, AppIdempotency{}
+	*app = App{ID: app.ID, Key: app.Key, Secret: app.Secret, Enabled: app.Enabled, Stored: bytes.Clone(text)}
 	if l := p.Limits; l != nil {
 		app.Limits = l.limits()
 	}
@@ -152,6 +161,9 @@ func UnmarshalPolicy(text []byte, app *App) (ignored []string, err error) {
 	}
 	if i := p.Idempotency; i != nil {
 		app.Idempotency = AppIdempotency{i.Enabled, time.Duration(i.TTLSeconds) * time.Second}
+	}
+	for _, s := range p.PreviousSecrets {
+		app.PreviousSecrets = append(app.PreviousSecrets, PreviousSecret{s.Secret, time.Unix(s.Until, 0)})
 	}
 	if p.Channels != nil {
 		app.AllowedOrigins = p.Channels.AllowedOrigins
@@ -206,71 +218,4 @@ func (c *policyChannels) namespaces() (map[string]*Namespace, error) {
 		all[n.Name] = namespace
 	}
 	return all, nil
-}
-
-// unread are the members of a policy that have been given and were not read.
-func unread(text []byte) ([]string, error) {
-	var given map[string]any
-	if err := json.Unmarshal(text, &given); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	var ignored []string
-	sections := map[string]any{
-		"limits": policyLimits{}, "features": policyFeatures{}, "channels": policyChannels{}, "idempotency": policyIdempotency{},
-	}
-	for name, value := range given {
-		known, ok := sections[name]
-		if !ok {
-			ignored = appendGiven(ignored, name, value)
-			continue
-		}
-		members, _ := value.(map[string]any)
-		for member, v := range members {
-			if !isMember(known, member) {
-				ignored = appendGiven(ignored, name+"."+member, v)
-			}
-		}
-	}
-	slices.Sort(ignored)
-	return ignored, nil
-}
-
-// isMember reports whether a struct has a field of that name in JSON.
-func isMember(section any, name string) bool {
-	for f := range reflect.TypeOf(section).Fields() {
-		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
-			return true
-		}
-	}
-	return false
-}
-
-// appendGiven leaves out what says nothing.
-func appendGiven(names []string, name string, value any) []string {
-	switch v := value.(type) {
-	case nil:
-		return names
-	case []any:
-		if len(v) == 0 {
-			return names
-		}
-	case map[string]any:
-		if len(v) == 0 {
-			return names
-		}
-	}
-	return append(names, name)
-}
-
-// CheckApp checks what every store demands of an app before it is written.
-func CheckApp(app *App) error {
-	for _, required := range []struct{ name, value string }{{"id", app.ID}, {"key", app.Key}, {"secret", app.Secret}} {
-		switch {
-		case required.value == "":
-			return errors.New(required.name + " must not be empty")
-		case len(required.value) > 255:
-			return fmt.Errorf("%s is longer than 255 bytes", required.name)
-		}
-	}
-	return nil
 }

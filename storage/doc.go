@@ -5,12 +5,14 @@
 // suite that every driver must pass.
 //
 // Contracts are small. What only some drivers can do is an optional interface,
-// found by type assertion: Drainer, Checker.
+// found by type assertion: AppEditor, AppWatcher, DeadLetters, Handover, Adopter,
+// Tuner, Drainer, Checker.
 package storage
 
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Errors that callers decide on. Drivers wrap them with %w.
@@ -19,6 +21,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict says that the record is not in the state the caller expected.
 	ErrConflict = errors.New("conflict")
+	// ErrKeyTaken says that another app has the key. It is an ErrConflict too.
+	ErrKeyTaken = fmt.Errorf("key is used by another app: %w", ErrConflict)
 	// ErrFull says that a bounded store has no room for another entry.
 	ErrFull = errors.New("store is full")
 	// ErrClosed says that the driver was closed, usually because a reload has

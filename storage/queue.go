@@ -63,3 +63,20 @@ type DeadLetter struct {
 	Reason   string
 	FailedAt time.Time
 }
+
+// Handover is a queue that can move what it holds into the queue that takes its
+// place.
+type Handover interface {
+	// Handover moves every waiting job, with its id and the rest of its delay and of
+	// its attempts, and reports how many have moved. What cannot move stays, and the
+	// error says why.
+	Handover(ctx context.Context, to Queue) (moved int, err error)
+}
+
+// Adopter is a queue that can take over jobs as they stand. A Handover to any
+// other queue pushes them with as many attempts as are left, counted from one.
+type Adopter interface {
+	// Adopt accepts jobs that have already made Attempt runs, and jobs that failed
+	// for good, as Push does: all or none.
+	Adopt(ctx context.Context, jobs []Job, letters []DeadLetter) error
+}

@@ -23,6 +23,7 @@ type floor string
 const (
 	protocol  floor = "realtime/protocol" // standard library only
 	leaf      floor = "internal"          // standard library only
+	common    floor = "internal/words"    // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	live      floor = "realtime"
 	pushing   floor = "push"
@@ -42,11 +43,12 @@ var mayImport = map[floor][]floor{
 	live:      {contracts, protocol, leaf},
 	pushing:   {contracts, protocol, leaf},
 	hooks:     {contracts, protocol, leaf},
-	driver:    {contracts, protocol, leaf},
-	provider:  {pushing, contracts, protocol, leaf},
+	common:    {},
+	driver:    {common, contracts, protocol, leaf},
+	provider:  {common, pushing, contracts, protocol, leaf},
 	transport: {live, pushing, contracts, protocol, leaf},
-	top:       {transport, provider, driver, live, pushing, hooks, contracts, protocol, leaf},
-	above:     {top, above, transport, provider, driver, live, pushing, hooks, contracts, protocol, leaf},
+	top:       {common, transport, provider, driver, live, pushing, hooks, contracts, protocol, leaf},
+	above:     {common, top, above, transport, provider, driver, live, pushing, hooks, contracts, protocol, leaf},
 }
 
 // floorOf is the floor of a package, by its path below the module: "." is the
@@ -61,6 +63,9 @@ func floorOf(dir string) floor {
 	case "internal":
 		if rest == "e2e" || rest == "house" || strings.HasPrefix(rest, "e2e/") || strings.HasPrefix(rest, "house/") {
 			return above
+		}
+		if rest == "words" {
+			return common
 		}
 		return leaf
 	case "realtime":
@@ -130,7 +135,7 @@ func mayKnowCaddy(from floor, name string) bool {
 	switch from {
 	case top, above:
 		return true
-	case driver, provider:
+	case driver, provider, common:
 		return path.Base(name) == "caddy.go" || path.Base(name) == "caddy_test.go"
 	default:
 		return false
@@ -166,7 +171,7 @@ func TestReach(t *testing.T) {
 		if slices.Contains(p.Deps, module) {
 			t.Errorf("%s reaches the root package", dir)
 		}
-		if slices.Contains(p.Deps, caddyModule) && from != driver && from != provider {
+		if slices.Contains(p.Deps, caddyModule) && from != driver && from != provider && from != common {
 			t.Errorf("%s reaches Caddy", dir)
 		}
 	}

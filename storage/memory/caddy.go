@@ -8,15 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/dustin/go-humanize"
 
+	"github.com/sockudo/caddy-sockudo/internal/words"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -51,7 +49,9 @@ func (*AppManagerModule) CaddyModule() caddy.ModuleInfo {
 }
 
 // UnmarshalCaddyfile reads "memory".
-func (m *AppManagerModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return options(d, nil) }
+func (m *AppManagerModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return words.Read(d, nil)
+}
 
 // Driver is the driver's word in the configuration.
 func (*AppManagerModule) Driver() string { return "memory" }
@@ -102,7 +102,7 @@ func (*AdapterModule) CaddyModule() caddy.ModuleInfo {
 }
 
 // UnmarshalCaddyfile reads "local".
-func (*AdapterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return options(d, nil) }
+func (*AdapterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return words.Read(d, nil) }
 
 // Driver is the driver's word in the configuration.
 func (*AdapterModule) Driver() string { return "local" }
@@ -136,12 +136,12 @@ func (*CacheModule) CaddyModule() caddy.ModuleInfo {
 //		max_bytes SIZE # 64MiB
 //	}
 func (m *CacheModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return options(d, map[string]func(string) error{"max_entries": number(&m.MaxEntries), "max_bytes": size(&m.MaxBytes)})
+	return words.Read(d, words.Set{"max_entries": words.Number(&m.MaxEntries), "max_bytes": words.Size(&m.MaxBytes)})
 }
 
 // Validate checks the bounds.
 func (m *CacheModule) Validate() error {
-	return notNegative(map[string]int64{"max_entries": int64(m.MaxEntries), "max_bytes": m.MaxBytes})
+	return words.NotNegative(map[string]int64{"max_entries": int64(m.MaxEntries), "max_bytes": m.MaxBytes})
 }
 
 // Driver is the driver's word in the configuration.
@@ -187,12 +187,12 @@ func (*RateLimiterModule) CaddyModule() caddy.ModuleInfo {
 //		max_keys N # 100000
 //	}
 func (m *RateLimiterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return options(d, map[string]func(string) error{"max_keys": number(&m.MaxKeys)})
+	return words.Read(d, words.Set{"max_keys": words.Number(&m.MaxKeys)})
 }
 
 // Validate checks the bounds.
 func (m *RateLimiterModule) Validate() error {
-	return notNegative(map[string]int64{"max_keys": int64(m.MaxKeys)})
+	return words.NotNegative(map[string]int64{"max_keys": int64(m.MaxKeys)})
 }
 
 // Driver is the driver's word in the configuration.
@@ -275,11 +275,7 @@ func (*QueueModule) CaddyModule() caddy.ModuleInfo {
 //		}
 //	}
 func (m *QueueModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the name of the driver
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	return block(d, map[string]func(string) error{"max_bytes": size(&m.MaxBytes)}, func(word string) (bool, error) {
+	return words.ReadWith(d, words.Set{"max_bytes": words.Size(&m.MaxBytes)}, func(word string) (bool, error) {
 		if word != "reliability" {
 			return false, nil
 		}
@@ -287,19 +283,19 @@ func (m *QueueModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return true, d.ArgErr()
 		}
 		m.Reliability = new(QueueReliability)
-		return true, block(d, m.Reliability.words(), nil)
+		return true, words.Block(d, m.Reliability.words(), nil)
 	})
 }
 
-func (r *QueueReliability) words() map[string]func(string) error {
-	return map[string]func(string) error{
-		"max_attempts":      pointer(&r.MaxAttempts, number),
-		"retry_base":        duration(&r.RetryBase),
-		"retry_max":         duration(&r.RetryMax),
-		"retry_jitter":      pointer(&r.RetryJitter, share),
-		"deduplication_ttl": pointer(&r.DeduplicationTTL, duration),
-		"failed_retention":  pointer(&r.FailedRetention, number),
-		"memory_capacity":   number(&r.MemoryCapacity),
+func (r *QueueReliability) words() words.Set {
+	return words.Set{
+		"max_attempts":      words.Pointer(&r.MaxAttempts, words.Number),
+		"retry_base":        words.Duration(&r.RetryBase),
+		"retry_max":         words.Duration(&r.RetryMax),
+		"retry_jitter":      words.Pointer(&r.RetryJitter, words.Share),
+		"deduplication_ttl": words.Pointer(&r.DeduplicationTTL, words.Duration),
+		"failed_retention":  words.Pointer(&r.FailedRetention, words.Number),
+		"memory_capacity":   words.Number(&r.MemoryCapacity),
 	}
 }
 
@@ -309,17 +305,17 @@ func (m *QueueModule) Validate() error {
 	if r == nil {
 		r = new(QueueReliability)
 	}
-	err := notNegative(map[string]int64{
-		"max_bytes": m.MaxBytes, "memory_capacity": int64(r.MemoryCapacity), "failed_retention": int64(or(r.FailedRetention, 0)),
-		"retry_base": int64(r.RetryBase), "retry_max": int64(r.RetryMax), "deduplication_ttl": int64(or(r.DeduplicationTTL, 0)),
+	err := words.NotNegative(map[string]int64{
+		"max_bytes": m.MaxBytes, "memory_capacity": int64(r.MemoryCapacity), "failed_retention": int64(words.Or(r.FailedRetention, 0)),
+		"retry_base": int64(r.RetryBase), "retry_max": int64(r.RetryMax), "deduplication_ttl": int64(words.Or(r.DeduplicationTTL, 0)),
 	})
 	options := m.queueOptions().withDefaults()
 	switch {
 	case err != nil:
 		return err
-	case or(r.MaxAttempts, 1) < 1:
+	case words.Or(r.MaxAttempts, 1) < 1:
 		return errors.New("max_attempts must be at least 1")
-	case or(r.RetryJitter, 0) < 0 || or(r.RetryJitter, 0) > 1:
+	case words.Or(r.RetryJitter, 0) < 0 || words.Or(r.RetryJitter, 0) > 1:
 		return errors.New("retry_jitter must be from 0 to 1")
 	case options.RetryBase > options.RetryMax:
 		return fmt.Errorf("retry_base %v must not be longer than retry_max %v", options.RetryBase, options.RetryMax)
@@ -342,7 +338,7 @@ func (m *QueueModule) queueOptions() QueueOptions {
 		return o
 	}
 	o.MaxJobs = r.MemoryCapacity
-	o.MaxAttempts = or(r.MaxAttempts, 0)
+	o.MaxAttempts = words.Or(r.MaxAttempts, 0)
 	o.RetryBase, o.RetryMax = time.Duration(r.RetryBase), time.Duration(r.RetryMax)
 	o.RetryJitter = noneIfZero(r.RetryJitter)
 	o.DeduplicationTTL = time.Duration(noneIfZero(r.DeduplicationTTL))
@@ -370,118 +366,6 @@ func noneIfZero[T int | float64 | caddy.Duration](p *T) T {
 		return -1
 	}
 	return *p
-}
-
-func or[T any](p *T, otherwise T) T {
-	if p != nil {
-		return *p
-	}
-	return otherwise
-}
-
-// options reads the name of a driver and a block of words with one value each.
-func options(d *caddyfile.Dispenser, words map[string]func(string) error) error {
-	d.Next() // the name of the driver
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	return block(d, words, nil)
-}
-
-// block reads words with one value each, and what other takes.
-func block(d *caddyfile.Dispenser, words map[string]func(string) error, other func(word string) (bool, error)) error {
-	seen := map[string]bool{}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		word := d.Val()
-		if seen[word] {
-			return d.Errf("%s is written twice", word)
-		}
-		seen[word] = true
-		if other != nil {
-			if taken, err := other(word); err != nil || taken {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		set := words[word]
-		if set == nil {
-			return d.Errf("%s is unknown to this driver; it knows %q", word, slices.Sorted(maps.Keys(words)))
-		}
-		args := d.RemainingArgs()
-		if len(args) != 1 {
-			return d.Errf("%s takes one value, not %d", word, len(args))
-		}
-		if err := set(args[0]); err != nil {
-			return d.Errf("%s: %w", word, err)
-		}
-	}
-	return nil
-}
-
-func number(to *int) func(string) error {
-	return func(text string) error {
-		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return fmt.Errorf("%q is not a whole number", text)
-		}
-		*to = int(n)
-		return nil
-	}
-}
-
-func size(to *int64) func(string) error {
-	return func(text string) error {
-		n, err := humanize.ParseBytes(text)
-		if err != nil || n > math.MaxInt64 {
-			return fmt.Errorf("%q is not a size such as 65536, 64KiB or 10MB", text)
-		}
-		*to = int64(n)
-		return nil
-	}
-}
-
-func duration(to *caddy.Duration) func(string) error {
-	return func(text string) error {
-		if _, err := strconv.ParseFloat(text, 64); err == nil {
-			return fmt.Errorf("%q has no unit; write %ss for seconds", text, text)
-		}
-		d, err := caddy.ParseDuration(text)
-		if err != nil {
-			return fmt.Errorf("%q is not a duration such as 500ms, 90s, 2m or 1d", text)
-		}
-		*to = caddy.Duration(d)
-		return nil
-	}
-}
-
-func share(to *float64) func(string) error {
-	return func(text string) error {
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-			return fmt.Errorf("%q is not a number", text)
-		}
-		*to = n
-		return nil
-	}
-}
-
-// pointer makes a setting that knows whether it was given.
-func pointer[T any](to **T, read func(*T) func(string) error) func(string) error {
-	return func(text string) error {
-		*to = new(T)
-		return read(*to)(text)
-	}
-}
-
-func notNegative(values map[string]int64) error {
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if values[name] < 0 {
-			return fmt.Errorf("%s must not be negative", name)
-		}
-	}
-	return nil
 }
 
 var (

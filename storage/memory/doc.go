@@ -17,6 +17,6 @@ var (
 	_ storage.Queue       = (*Queue)(nil)
 	_ storage.DeadLetters = (*Queue)(nil)
 	_ storage.Drainer     = (*Queue)(nil)
-	_ Handover            = (*Queue)(nil)
-	_ Adopter             = (*Queue)(nil)
+	_ storage.Handover    = (*Queue)(nil)
+	_ storage.Adopter     = (*Queue)(nil)
 )

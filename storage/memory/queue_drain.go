@@ -16,23 +16,6 @@ const (
 	forwardTimeout = 5 * time.Second
 )
 
-// Handover is a queue that can move what it holds into the queue that takes its
-// place.
-type Handover interface {
-	// Handover moves every waiting job, with its id and the rest of its delay and of
-	// its attempts, and reports how many have moved. What cannot move stays, and the
-	// error says why.
-	Handover(ctx context.Context, to storage.Queue) (moved int, err error)
-}
-
-// Adopter is a queue that can take over jobs as they stand. A Handover to any
-// other queue pushes them with as many attempts as are left, counted from one.
-type Adopter interface {
-	// Adopt accepts jobs that have already made Attempt runs, and jobs that failed
-	// for good, as Push does: all or none.
-	Adopt(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error
-}
-
 // Drain refuses new jobs and workers with ErrClosed, and waits until the queues
 // that have workers are empty: what is delayed or retried too. It is bounded by
 // ctx. An error says how many jobs are left, those of queues without workers
@@ -161,7 +144,7 @@ func (q *Queue) endTransfer(batch, stuck []*queuedJob) {
 
 // moveLetters gives the dead letters to a queue that can take them.
 func (q *Queue) moveLetters(ctx context.Context, to storage.Queue) error {
-	adopter, ok := to.(Adopter)
+	adopter, ok := to.(storage.Adopter)
 	if !ok {
 		return nil
 	}
@@ -218,7 +201,7 @@ func transfer(ctx context.Context, to storage.Queue, jobs []*queuedJob, now time
 
 // handTo gives jobs that have made Attempt runs to another queue.
 func handTo(ctx context.Context, to storage.Queue, jobs []storage.Job) error {
-	if adopter, ok := to.(Adopter); ok {
+	if adopter, ok := to.(storage.Adopter); ok {
 		return adopter.Adopt(ctx, jobs, nil)
 	}
 	pushed := make([]storage.Job, len(jobs))
@@ -238,7 +221,7 @@ func forward(to storage.Queue, j *queuedJob, cause error, delay time.Duration) e
 	defer cancel()
 	job := j.Job
 	job.Delay = delay
-	if adopter, ok := to.(Adopter); ok && j.spent() {
+	if adopter, ok := to.(storage.Adopter); ok && j.spent() {
 		return adopter.Adopt(ctx, nil, []storage.DeadLetter{{Job: job, Reason: cause.Error(), FailedAt: time.Now()}})
 	}
 	return handTo(ctx, to, []storage.Job{job})

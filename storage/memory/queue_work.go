@@ -3,8 +3,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -177,23 +175,13 @@ func (q *Queue) failLocked(j *queuedJob, cause error, delay time.Duration) {
 	q.armLocked(now)
 }
 
-// retryDelay is the time before the next run of a job that has failed: the base,
-// doubled with each run, bounded, and shifted by jitter. The jitter follows from
-// the job's id and run, so that jobs that failed together come back apart and a
-// test can tell when.
+// retryDelay is the time before the next run of a job that has failed.
 func (o QueueOptions) retryDelay(j *queuedJob) time.Duration {
-	delay := min(o.RetryBase, o.RetryMax)
-	for run := 1; run < j.Attempt && delay < o.RetryMax; run++ {
-		delay += min(delay, o.RetryMax-delay) // 2*delay could overflow
-	}
 	name := j.ID
 	if name == "" {
 		name = strconv.FormatUint(j.seq, 10)
 	}
-	sum := sha256.Sum256([]byte(strconv.Itoa(j.Attempt) + ":" + name))
-	// Between -1 and 1, from 53 bits, which a float64 holds exactly.
-	share := 2*float64(binary.BigEndian.Uint64(sum[:])>>11)/(1<<53) - 1
-	return delay + time.Duration(float64(delay)*o.RetryJitter*share)
+	return storage.Retry{Base: o.RetryBase, Max: o.RetryMax, Jitter: o.RetryJitter}.Delay(name, j.Attempt)
 }
 
 // fifo is a line of jobs.

@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -25,9 +24,8 @@ type AppManager struct {
 	table   string
 	quoted  string // the table's name as an identifier
 	sel     string // reads all rows
-	log     *zap.Logger
 	closed  atomic.Bool
-	told    sync.Map // of app id to what the log has told about its record
+	storage.AppNotes
 }
 
 // OpenAppManager connects to a database and makes the table if there is none. An
@@ -37,9 +35,6 @@ func OpenAppManager(ctx context.Context, o Options, table string, log *zap.Logge
 	if table == "" {
 		table = "applications"
 	}
-	if log == nil {
-		log = zap.NewNop()
-	}
 	if err := checkTable(table); err != nil {
 		return nil, err
 	}
@@ -47,7 +42,7 @@ func OpenAppManager(ctx context.Context, o Options, table string, log *zap.Logge
 	if err != nil {
 		return nil, err
 	}
-	m := &AppManager{db: db, dialect: o.Dialect, place: o.place(), table: table, quoted: o.Dialect.quote(table), log: log}
+	m := &AppManager{db: db, dialect: o.Dialect, place: o.place(), table: table, quoted: o.Dialect.quote(table), AppNotes: storage.AppNotes{Store: o.place(), Log: log}}
 	m.sel = m.selection()
 	if err := m.migrate(ctx); err != nil {
 		return nil, errors.Join(m.fail(ctx, err), db.Close())
@@ -86,7 +81,7 @@ func (m *AppManager) find(ctx context.Context, column, value string, of func(*st
 		return nil, m.fail(ctx, storage.ErrClosed)
 	}
 	missing := fmt.Errorf("app with %s %q: %w", column, value, storage.ErrNotFound)
-	if value == "" || len(value) > 255 || !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+	if !storage.CanBeStored(value) {
 		return nil, missing // no table can hold it
 	}
 	rows, err := m.db.QueryContext(ctx, m.dialect.bind(m.sel+" WHERE "+m.dialect.quote(column)+" = ?"), value)
@@ -144,7 +139,7 @@ func (m *AppManager) each(rows *stdsql.Rows, err error, f func(app *storage.App,
 			return err
 		}
 		app, ignored, broken := r.app()
-		m.tell(app.ID, ignored, broken)
+		m.Note(app.ID, ignored, broken)
 		if err := f(app, broken); err != nil {
 			return err
 		}
@@ -152,28 +147,8 @@ func (m *AppManager) each(rows *stdsql.Rows, err error, f func(app *storage.App,
 	return rows.Err()
 }
 
-// tell logs what is odd about a record, once until that changes.
-func (m *AppManager) tell(id string, ignored []string, broken error) {
-	text := strings.Join(ignored, ", ")
-	if broken != nil {
-		text = broken.Error()
-	}
-	before, _ := m.told.Swap(id, text)
-	switch {
-	case before == text || before == nil && text == "":
-	case broken != nil:
-		m.log.Error("an app's record cannot be read, so the app is not served", zap.String("store", m.place), zap.String("app", id), zap.Error(broken))
-	case text != "":
-		m.log.Warn("an app's record says what this version has no use for", zap.String("store", m.place), zap.String("app", id), zap.Strings("ignored", ignored))
-	}
-}
-
-// Put stores an app, whatever was there under its id. A key that another app has
-// is storage.ErrConflict.
-func (m *AppManager) Put(ctx context.Context, app *storage.App) error {
-	if m.closed.Load() {
-		return m.fail(ctx, storage.ErrClosed)
-	}
+// PutApp stores an app, see storage.AppEditor.
+func (m *AppManager) PutApp(ctx context.Context, app *storage.App, version string) error {
 	if err := storage.CheckApp(app); err != nil {
 		return fmt.Errorf("app %s: %w", app.ID, err)
 	}
@@ -181,39 +156,122 @@ func (m *AppManager) Put(ctx context.Context, app *storage.App) error {
 	if err != nil {
 		return fmt.Errorf("app %s: %w", app.ID, err)
 	}
-	tx, err := m.db.BeginTx(ctx, nil)
-	if err != nil {
-		return m.fail(ctx, err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	// MySQL would let an equal key replace the other app's row.
-	var other string
-	err = tx.QueryRowContext(ctx, m.dialect.bind("SELECT id FROM "+m.quoted+" WHERE "+m.dialect.quote("key")+" = ? AND id <> ?"), app.Key, app.ID).Scan(&other)
-	switch {
-	case err == nil:
-		return fmt.Errorf("app %s: key is used by app %s too: %w", app.ID, other, storage.ErrConflict)
-	case !errors.Is(err, stdsql.ErrNoRows):
-		return m.fail(ctx, err)
-	}
-	names := namesOf(data)
-	quoted := make([]string, len(names))
-	for i, n := range names {
-		quoted[i] = m.dialect.quote(n)
-	}
-	statement := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)%s", m.quoted, strings.Join(quoted, ", "),
-		strings.TrimSuffix(strings.Repeat("?, ", len(names)), ", "), m.dialect.upsert(names[1:]))
-	if _, err := tx.ExecContext(ctx, m.dialect.bind(statement), values...); err != nil {
-		return m.fail(ctx, err)
-	}
-	return m.fail(ctx, tx.Commit())
+	return m.change(ctx, app.ID, func(tx *stdsql.Tx, there *storage.App) error {
+		if err := errors.Join(storage.CheckVersion(app.ID, there, version), m.checkKey(ctx, tx, app)); err != nil {
+			return err
+		}
+		if there != nil {
+			return m.update(ctx, tx, values)
+		}
+		return m.insert(ctx, tx, values)
+	})
 }
 
-func (m *AppManager) selection() string {
+// DeleteApp removes an app, see storage.AppEditor.
+func (m *AppManager) DeleteApp(ctx context.Context, id, version string) error {
+	return m.change(ctx, id, func(tx *stdsql.Tx, there *storage.App) error {
+		if there == nil {
+			return fmt.Errorf("app %s: %w", id, storage.ErrNotFound)
+		}
+		if err := storage.CheckVersion(id, there, version); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, m.dialect.bind("DELETE FROM "+m.quoted+" WHERE "+m.dialect.quote("id")+" = ?"), id)
+		return err
+	})
+}
+
+// change does something to the row of an app. Two nodes that do so at once wait
+// for each other.
+func (m *AppManager) change(ctx context.Context, id string, do func(tx *stdsql.Tx, there *storage.App) error) error {
+	if m.closed.Load() {
+		return m.fail(ctx, storage.ErrClosed)
+	}
+	err := m.try(ctx, id, do)
+	for n := 0; n < 3 && isDeadlock(err); n++ {
+		err = m.try(ctx, id, do)
+	}
+	switch {
+	case errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict):
+		return err
+	case isDuplicate(err): // another node was faster
+		return fmt.Errorf("app %s: its id or key has just been taken: %w", id, storage.ErrConflict)
+	}
+	return m.fail(ctx, err)
+}
+
+func (m *AppManager) try(ctx context.Context, id string, do func(tx *stdsql.Tx, there *storage.App) error) error {
+	tx, err := m.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	there, err := m.locked(ctx, tx, id)
+	if err == nil {
+		err = do(tx, there)
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	return err
+}
+
+// locked is the row of an app, which nobody else can change until the transaction
+// ends. SQLite's transactions lock the whole file.
+func (m *AppManager) locked(ctx context.Context, tx *stdsql.Tx, id string) (there *storage.App, err error) {
+	statement := m.sel + " WHERE " + m.dialect.quote("id") + " = ?"
+	if m.dialect != SQLite {
+		statement += " FOR UPDATE"
+	}
+	rows, err := tx.QueryContext(ctx, m.dialect.bind(statement), id)
+	err = m.each(rows, err, func(app *storage.App, _ error) error {
+		if app.ID == id {
+			there = app // one that cannot be read may be replaced or deleted
+		}
+		return nil
+	})
+	return there, err
+}
+
+// checkKey looks for another app with the key. MySQL would replace that one's row.
+func (m *AppManager) checkKey(ctx context.Context, tx *stdsql.Tx, app *storage.App) error {
+	var other string
+	statement := "SELECT " + m.dialect.quote("id") + " FROM " + m.quoted + " WHERE " + m.dialect.quote("key") + " = ? AND " + m.dialect.quote("id") + " <> ?"
+	switch err := tx.QueryRowContext(ctx, m.dialect.bind(statement), app.Key, app.ID).Scan(&other); {
+	case err == nil:
+		return fmt.Errorf("app %s: app %s has the key too: %w", app.ID, other, storage.ErrKeyTaken)
+	case !errors.Is(err, stdsql.ErrNoRows):
+		return err
+	}
+	return nil
+}
+
+func (m *AppManager) insert(ctx context.Context, tx *stdsql.Tx, values []any) error {
+	names := m.quotedData()
+	statement := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", m.quoted, strings.Join(names, ", "),
+		strings.TrimSuffix(strings.Repeat("?, ", len(names)), ", "))
+	_, err := tx.ExecContext(ctx, m.dialect.bind(statement), values...)
+	return err
+}
+
+func (m *AppManager) update(ctx context.Context, tx *stdsql.Tx, values []any) error {
+	names := m.quotedData()
+	statement := fmt.Sprintf("UPDATE %s SET %s = ?, %s = CURRENT_TIMESTAMP WHERE %s = ?", m.quoted,
+		strings.Join(names[1:], " = ?, "), m.dialect.quote("updated_at"), names[0])
+	_, err := tx.ExecContext(ctx, m.dialect.bind(statement), append(slices.Clone(values[1:]), values[0])...)
+	return err
+}
+
+func (m *AppManager) quotedData() []string {
 	quoted := make([]string, len(data))
 	for i, c := range data {
 		quoted[i] = m.dialect.quote(c.name)
 	}
-	return "SELECT " + strings.Join(quoted, ", ") + " FROM " + m.quoted
+	return quoted
+}
+
+func (m *AppManager) selection() string {
+	return "SELECT " + strings.Join(m.quotedData(), ", ") + " FROM " + m.quoted
 }
 
 // Check asks the table, which needs reading rights only.
@@ -276,34 +334,23 @@ func (r *row) app() (app *storage.App, ignored []string, err error) {
 
 // flat is the policy that the flat columns make.
 func (r *row) flat() ([]byte, error) {
-	limits := map[string]any{"max_connections": r.maxConnections.Int64, "max_client_events_per_second": r.client.Int64}
-	numbers := append([]stdsql.NullInt64{r.backend}, r.limits[:]...)
-	names := append([]string{data[6].name}, namesOf(data[8:16])...)
+	members := map[string]json.RawMessage{
+		"webhooks": r.webhooks, "allowed_origins": r.origins, "channel_delta_compression": r.delta,
+		"idempotency": r.idempotency, "connection_recovery": r.connectionResume,
+	}
+	numbers := append([]stdsql.NullInt64{r.maxConnections, r.client, r.backend}, r.limits[:]...)
+	names := append([]string{data[3].name, data[7].name, data[6].name}, namesOf(data[8:16])...)
 	for i, n := range numbers {
 		if n.Valid {
-			limits[names[i]] = n.Int64
+			members[names[i]] = strconv.AppendInt(nil, n.Int64, 10)
 		}
 	}
-	policy := map[string]any{"limits": limits, "features": map[string]any{
-		"enable_client_messages": r.clientMessages.Bool, "enable_user_authentication": r.userAuth.Bool, "enable_watchlist_events": r.watch.Bool,
-	}}
-	documents := map[string]json.RawMessage{
-		"webhooks": r.webhooks, "idempotency": r.idempotency, "connection_recovery": r.connectionResume,
+	for name, b := range map[string]stdsql.NullBool{
+		data[4].name: r.clientMessages, data[16].name: r.userAuth, data[17].name: r.watch,
+	} {
+		members[name] = strconv.AppendBool(nil, b.Bool)
 	}
-	for name, d := range documents {
-		if len(d) > 0 {
-			policy[name] = d
-		}
-	}
-	channels := map[string]any{}
-	if len(r.origins) > 0 {
-		channels["allowed_origins"] = json.RawMessage(r.origins)
-	}
-	if len(r.delta) > 0 {
-		channels["channel_delta_compression"] = json.RawMessage(r.delta)
-	}
-	policy["channels"] = channels
-	return json.Marshal(policy)
+	return storage.PolicyOfFlat(members)
 }
 
 // valuesOf are the columns of data for an app: the flat ones, which older readers
@@ -330,6 +377,8 @@ func valuesOf(app *storage.App) ([]any, error) {
 }
 
 var (
-	_ storage.AppManager = (*AppManager)(nil)
-	_ storage.Checker    = (*AppManager)(nil)
+	_ storage.AppManager     = (*AppManager)(nil)
+	_ storage.AppEditor      = (*AppManager)(nil)
+	_ storage.UnreadableApps = (*AppManager)(nil)
+	_ storage.Checker        = (*AppManager)(nil)
 )

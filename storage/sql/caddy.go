@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
-	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sockudo/caddy-sockudo/internal/words"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -45,12 +43,12 @@ func (*SQLiteModule) CaddyModule() caddy.ModuleInfo {
 //		table_name NAME # applications
 //	}
 func (m *SQLiteModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return words(d, map[string]any{"path": &m.Path, "table_name": &m.TableName})
+	return words.Read(d, words.Set{"path": words.Text(&m.Path), "table_name": words.Text(&m.TableName)})
 }
 
 // Provision finds the file.
 func (m *SQLiteModule) Provision(caddy.Context) error {
-	path, err := expand("path", m.Path)
+	path, err := words.Expand("path", m.Path)
 	if err != nil {
 		return err
 	}
@@ -167,31 +165,23 @@ type Server struct {
 }
 
 func (s *Server) read(d *caddyfile.Dispenser) error {
-	return words(d, map[string]any{
-		"dsn": &s.DSN, "host": &s.Host, "port": &s.Port, "username": &s.Username, "password": &s.Password, "database": &s.Database,
-		"table_name": &s.TableName, "connection_pool_size": &s.ConnectionPoolSize,
+	return words.Read(d, words.Set{
+		"dsn": words.Text(&s.DSN), "host": words.Text(&s.Host), "port": words.Number(&s.Port),
+		"username": words.Text(&s.Username), "password": words.Text(&s.Password), "database": words.Text(&s.Database),
+		"table_name": words.Text(&s.TableName), "connection_pool_size": words.Number(&s.ConnectionPoolSize),
 	})
 }
 
 // Provision expands the placeholders.
 func (s *Server) Provision(caddy.Context) error {
 	s.options = Options{Port: s.Port, MaxConnections: s.ConnectionPoolSize}
-	for _, field := range []struct {
-		name, text string
-		to         *string
-	}{
-		{"dsn", s.DSN, &s.options.DSN},
-		{"host", s.Host, &s.options.Host},
-		{"username", s.Username, &s.options.Username},
-		{"password", s.Password, &s.options.Password},
-		{"database", s.Database, &s.options.Database},
-	} {
-		var err error
-		if *field.to, err = expand(field.name, field.text); err != nil {
-			return err
-		}
-	}
-	return nil
+	return words.ExpandAll(
+		words.Field{Name: "dsn", Text: s.DSN, To: &s.options.DSN},
+		words.Field{Name: "host", Text: s.Host, To: &s.options.Host},
+		words.Field{Name: "username", Text: s.Username, To: &s.options.Username},
+		words.Field{Name: "password", Text: s.Password, To: &s.options.Password},
+		words.Field{Name: "database", Text: s.Database, To: &s.options.Database},
+	)
 }
 
 // Validate checks what can be checked without the server.
@@ -223,51 +213,6 @@ func checkTableIfAny(table string) error {
 		return nil
 	}
 	return checkTable(table)
-}
-
-// expand replaces the placeholders of a value. One that means nothing is an error.
-func expand(field, text string) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	expanded, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", field, err)
-	}
-	return expanded, nil
-}
-
-// words reads the name of a driver and a block of words with one value each, to
-// strings and whole numbers.
-func words(d *caddyfile.Dispenser, targets map[string]any) error {
-	d.Next() // the name of the driver
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	seen := map[string]bool{}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		word, args := d.Val(), d.RemainingArgs()
-		switch {
-		case seen[word]:
-			return d.Errf("%s is written twice", word)
-		case targets[word] == nil:
-			return d.Errf("%s is unknown to this driver; it knows %q", word, slices.Sorted(maps.Keys(targets)))
-		case len(args) != 1:
-			return d.Errf("%s takes one value, not %d", word, len(args))
-		}
-		seen[word] = true
-		switch to := targets[word].(type) {
-		case *string:
-			*to = args[0]
-		case *int:
-			n, err := strconv.ParseUint(args[0], 10, 31)
-			if err != nil {
-				return d.Errf("%s: %q is not a whole number", word, args[0])
-			}
-			*to = int(n)
-		}
-	}
-	return nil
 }
 
 var (

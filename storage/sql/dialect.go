@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Dialect is one family of databases.
@@ -74,26 +77,11 @@ var types = map[Dialect][]string{
 	},
 }
 
-// upsert is the end of an INSERT that replaces the row of an equal id.
-func (d Dialect) upsert(columns []string) string {
-	sets := make([]string, len(columns))
-	for i, c := range columns {
-		c = d.quote(c)
-		if d == MySQL {
-			sets[i] = c + " = VALUES(" + c + ")"
-		} else {
-			sets[i] = c + " = excluded." + c
-		}
-	}
-	if d == MySQL {
-		return " ON DUPLICATE KEY UPDATE " + strings.Join(sets, ", ")
-	}
-	return " ON CONFLICT (" + d.quote("id") + ") DO UPDATE SET " + strings.Join(sets, ", ")
-}
-
 // The errors of MySQL that say that something is there already, or cannot be.
 const (
 	mysqlDuplicateColumn  = 1060
+	mysqlDuplicateEntry   = 1062
+	mysqlDeadlock         = 1213
 	mysqlMixedCollations  = 1267
 	mysqlImpossibleString = 3988
 )
@@ -101,4 +89,18 @@ const (
 func isMySQL(err error, numbers ...uint16) bool {
 	var e *mysql.MySQLError
 	return errors.As(err, &e) && slices.Contains(numbers, e.Number)
+}
+
+// isDuplicate reports whether a row was refused because its key is there.
+func isDuplicate(err error) bool {
+	var pg *pgconn.PgError
+	var lite *sqlite.Error
+	return isMySQL(err, mysqlDuplicateEntry) || errors.As(err, &pg) && pg.Code == "23505" ||
+		errors.As(err, &lite) && (lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+// isDeadlock reports whether a transaction was ended so that another can go on.
+func isDeadlock(err error) bool {
+	var pg *pgconn.PgError
+	return isMySQL(err, mysqlDeadlock) || errors.As(err, &pg) && pg.Code == "40P01"
 }

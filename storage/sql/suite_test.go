@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/storagetest"
 )
@@ -61,7 +64,7 @@ func execute(t *testing.T, m *AppManager, statement string, args ...any) {
 func TestAppManagerSuite(t *testing.T) {
 	for dialect, o := range servers(t) {
 		t.Run(string(dialect), func(t *testing.T) {
-			storagetest.TestAppManager(t, func(t *testing.T, apps []*storage.App) storage.AppManager {
+			storagetest.TestAppEditor(t, func(t *testing.T, apps []*storage.App) storage.AppManager {
 				table := "apps_" + strings.ToLower(rand.Text()[:10])
 				m := openTable(t, o, table)
 				t.Cleanup(func() {
@@ -70,7 +73,7 @@ func TestAppManagerSuite(t *testing.T) {
 					_ = again.Close()
 				})
 				for _, app := range apps {
-					if err := m.Put(t.Context(), app); err != nil {
+					if err := m.PutApp(t.Context(), app, storage.NoVersion); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -86,14 +89,14 @@ func TestPutKeepsKeysUnique(t *testing.T) {
 		m := openTable(t, o, table)
 		defer func() { _ = m.Close() }()
 		a, b := &storage.App{ID: "a", Key: "ka", Secret: "s", Enabled: true}, &storage.App{ID: "b", Key: "ka", Secret: "s"}
-		if err := m.Put(t.Context(), a); err != nil {
+		if err := m.PutApp(t.Context(), a, storage.AnyVersion); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Put(t.Context(), b); err == nil || !strings.Contains(err.Error(), "key is used by app a too") {
+		if err := m.PutApp(t.Context(), b, storage.NoVersion); err == nil || !strings.Contains(err.Error(), "app a has the key too") {
 			t.Errorf("a second app with the key: %v", err)
 		}
 		a.Key = "new"
-		if err := m.Put(t.Context(), a); err != nil {
+		if err := m.PutApp(t.Context(), a, storage.AnyVersion); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := m.AppByKey(t.Context(), "ka"); err == nil {
@@ -108,7 +111,9 @@ func TestPutKeepsKeysUnique(t *testing.T) {
 // Checklist: configuration 33, 34, 48
 func TestRowsOfSockudo(t *testing.T) {
 	onEach(t, func(t *testing.T, o Options, table string) {
+		core, logs := observer.New(zap.WarnLevel)
 		m := openTable(t, o, table)
+		m.Log = zap.New(core)
 		defer func() { _ = m.Close() }()
 		insert := fmt.Sprintf("INSERT INTO %s (id, %s, secret, max_connections, max_client_events_per_second, enabled, enable_client_messages, max_event_batch_size, allowed_origins, policy) VALUES (?, ?, 's', 7, 8, TRUE, TRUE, 9, ?, ?)", m.quoted, m.dialect.quote("key"))
 		execute(t, m, insert, "flat", "kf", `["https://a.example"]`, nil)
@@ -129,11 +134,14 @@ func TestRowsOfSockudo(t *testing.T) {
 		if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents {
 			t.Errorf("the policy became %+v", app)
 		}
-		if told, _ := m.told.Load("policy"); told != "webhooks" {
-			t.Errorf("the log was told %v, not that webhooks are ignored", told)
+		if warned := logs.FilterField(zap.Strings("ignored", []string{"webhooks"})).Len(); warned != 1 {
+			t.Errorf("the log says %d times that webhooks are ignored", warned)
 		}
 		if _, err = m.AppByID(t.Context(), "broken"); err == nil || !strings.Contains(err.Error(), `"-1"`) {
 			t.Errorf("a broken record: %v", err)
+		}
+		if m.UnreadableApps() != 1 {
+			t.Errorf("%d records count as unreadable, want one", m.UnreadableApps())
 		}
 		if apps, err := m.Apps(t.Context()); err != nil || len(apps) != 2 {
 			t.Errorf("Apps = %v, %v; want the two that can be read", apps, err)
@@ -145,7 +153,7 @@ func TestRowsOfSockudo(t *testing.T) {
 func TestMigrationAddsWhatIsMissing(t *testing.T) {
 	onEach(t, func(t *testing.T, o Options, table string) {
 		m := openTable(t, o, table)
-		if err := m.Put(t.Context(), &storage.App{ID: "a", Key: "k", Secret: "s", Enabled: true}); err != nil {
+		if err := m.PutApp(t.Context(), &storage.App{ID: "a", Key: "k", Secret: "s", Enabled: true}, storage.NoVersion); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range []string{"policy", "idempotency", "updated_at"} {

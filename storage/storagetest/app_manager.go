@@ -73,7 +73,8 @@ func someApps() []*storage.App {
 			"chat": {Name: "chat", Pattern: `^chat:[a-z]+$`, MaxChannelNameLength: 15, AllowUserLimitedChannels: true},
 			"any":  {Name: "any"},
 		},
-		Idempotency: storage.AppIdempotency{Enabled: &off, TTL: 16 * time.Second},
+		Idempotency:     storage.AppIdempotency{Enabled: &off, TTL: 16 * time.Second},
+		PreviousSecrets: []storage.PreviousSecret{{Secret: "old" + weird, Until: time.Unix(2000000000, 0)}},
 	}
 	return []*storage.App{
 		full,
@@ -96,6 +97,11 @@ func sameApp(t *testing.T, got, want *storage.App) {
 
 func plainApp(app *storage.App) storage.App {
 	c := *app
+	c.Stored = nil
+	c.PreviousSecrets = nil
+	for _, p := range app.PreviousSecrets {
+		c.PreviousSecrets = append(c.PreviousSecrets, storage.PreviousSecret{Secret: p.Secret, Until: p.Until.UTC()})
+	}
 	c.AllowedOrigins = append([]string{}, app.AllowedOrigins...)
 	c.Namespaces = map[string]*storage.Namespace{}
 	for name, n := range app.Namespaces {
