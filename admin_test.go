@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,7 +144,7 @@ func testDrain(t *testing.T, s *server, port string) {
 func TestAdminRoutes(t *testing.T) {
 	for _, r := range new(adminAPI).Routes() {
 		method, path, ok := strings.Cut(r.Pattern, " ")
-		if !ok || !strings.HasPrefix(path, "/sockudo/hubs") || (method != "GET" && method != "POST" && method != "DELETE") {
+		if !ok || !strings.HasPrefix(path, "/sockudo/hubs") || !slices.Contains([]string{"GET", "POST", "PUT", "DELETE"}, method) {
 			t.Error(r.Pattern)
 		}
 	}

@@ -164,7 +164,7 @@ func (a *App) open(ctx caddy.Context, t *tenure, d *definition) (err error) {
 	bounded, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	to := &d.settings.Drivers
-	if to.Apps, err = openDriver[storage.AppManager](bounded, ctx, t, d, kindApps); err != nil {
+	if to.Apps, err = openApps(bounded, ctx, t, d); err != nil {
 		return err
 	}
 	if to.Adapter, err = openDriver[storage.Adapter](bounded, ctx, t, d, kindAdapter); err != nil {

@@ -71,6 +71,13 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			}
 //		}
 //		app_manager DRIVER { ... }            # memory [apps DRIVER]
+//		app_cache {                           # for app managers other than memory
+//			enabled on|off                    # on
+//			ttl DURATION                      # 300s, 0: for ever [ttl_seconds N]
+//			negative_ttl DURATION             # 2s [negative_ttl_seconds N]
+//			stale_if_error DURATION           # 0: not at all
+//		}
+//		database DRIVER { ... }               # settings for drivers that have none of their own
 //		adapter DRIVER { ... }                # local
 //		cache DRIVER { ... }                  # memory
 //		queue DRIVER { ... }                  # memory
@@ -183,6 +190,8 @@ func (c *HubConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, 
 		return true, c.parseApp(d)
 	case "apps":
 		return true, aliasError("app_manager")
+	case "database":
+		return true, c.parseDatabase(d)
 	}
 	return false, nil
 }

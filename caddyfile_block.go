@@ -20,8 +20,8 @@ type argsParser interface {
 
 // extraWords are those of sections in a Caddyfile beside the JSON names.
 var extraWords = map[reflect.Type][]string{
-	hubType:                        {"app", "apps"},
-	reflect.TypeFor[Handler]():     {"app", "apps"},
+	hubType:                        {"app", "apps", "database"},
+	reflect.TypeFor[Handler]():     {"app", "apps", "database"},
 	reflect.TypeFor[AppConfig]():   {"namespace"},
 	reflect.TypeFor[AppChannels](): {"namespace"},
 }
@@ -68,7 +68,7 @@ func parseWord(d *caddyfile.Dispenser, section any, spelled map[string]string) e
 		}
 	}
 	v := reflect.ValueOf(section).Elem()
-	f, a, err := lookup(v.Type(), word, extraWords[v.Type()]...)
+	f, a, err := findWord(v.Type(), word, extraWords[v.Type()]...)
 	if err != nil {
 		return d.Errf("%s %w", word, err)
 	}

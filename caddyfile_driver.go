@@ -38,7 +38,11 @@ func (t *driverTokens) read(d *caddyfile.Dispenser, other func(word string) (tak
 
 // unmarshal gives the tokens to the module of the driver.
 func (t *driverTokens) unmarshal(d *caddyfile.Dispenser, kind string) (json.RawMessage, error) {
-	id, err := findDriver(namespaces[kind], t.name.Text)
+	return t.unmarshalFor(d, kind, namespaces[kind])
+}
+
+func (t *driverTokens) unmarshalFor(d *caddyfile.Dispenser, kind, namespace string) (json.RawMessage, error) {
+	id, err := findDriver(namespace, t.name.Text)
 	if err != nil {
 		return nil, d.Errf("%s: %w", kind, err)
 	}
@@ -85,6 +89,9 @@ func parseDriver(d *caddyfile.Dispenser, kind string) (json.RawMessage, error) {
 	err = t.read(d, func(word string) (bool, error) {
 		if isLaterOfDriver(namespaces[kind], word) {
 			return true, d.Errf("%s: %s %w", kind, word, errLater)
+		}
+		if kind == kindApps && word == "cache" {
+			return true, d.Errf("%s: cache is written beside it: app_cache { ... }", kind)
 		}
 		return false, nil
 	})

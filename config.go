@@ -60,6 +60,13 @@ type HubConfig struct {
 	// configuration.
 	AppManagerRaw json.RawMessage `json:"app_manager,omitempty" caddy:"namespace=sockudo.app_managers inline_key=driver"`
 
+	// AppCache keeps app records that come from a store.
+	AppCache *AppCacheConfig `json:"app_cache,omitempty"`
+
+	// Database are the connection settings of databases, by driver. A driver that is
+	// selected without any of its own uses those. Default: none.
+	Database Databases `json:"database,omitempty"`
+
 	// AdapterRaw selects what carries events between nodes, a module in the
 	// namespace sockudo.adapters. Default: local, for one node.
 	AdapterRaw json.RawMessage `json:"adapter,omitempty" caddy:"namespace=sockudo.adapters inline_key=driver"`

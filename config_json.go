@@ -163,7 +163,7 @@ func canonicalSection(tree any, section reflect.Type, path string) (any, error) 
 	result, spelled := map[string]any{}, map[string]string{}
 	for _, word := range sortedKeys(object) {
 		value, where := object[word], join(path, word)
-		f, a, err := lookup(section, word)
+		f, a, err := findWord(section, word)
 		if _, unknown := errors.AsType[unknownError](err); unknown && section == rateLimiterType {
 			result[word] = value // the driver's
 			continue

@@ -1,18 +1,15 @@
 package sockudo
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/sockudo/caddy-sockudo/storage"
 	_ "github.com/sockudo/caddy-sockudo/storage/memory" // the drivers of the default build
 	_ "github.com/sockudo/caddy-sockudo/storage/sql"
 )
@@ -57,7 +54,6 @@ var driverPackages = map[string]string{
 // laterOfDriver are words beside a driver's own for features that this version
 // does not have.
 var laterOfDriver = map[string][]string{
-	"sockudo.app_managers": {"cache"},
 	"sockudo.adapters": {
 		"fallback_to_local", "socket_counting", "enable_socket_counting", "aggregate_counts", "fast_presence_transitions",
 		"cluster_health", "request_timeout", "buffer_multiplier_per_cpu",
@@ -117,7 +113,7 @@ func (c *HubConfig) raw() map[string]json.RawMessage {
 func (c *HubConfig) driverChoices() (map[string]driverChoice, error) {
 	choices := map[string]driverChoice{}
 	for kind, raw := range c.raw() {
-		choice, err := chooseDriver(kind, raw)
+		choice, err := chooseDriver(kind, raw, c.Database)
 		if err != nil {
 			return nil, at(kind, err)
 		}
@@ -126,17 +122,10 @@ func (c *HubConfig) driverChoices() (map[string]driverChoice, error) {
 	return choices, nil
 }
 
-func chooseDriver(kind string, raw json.RawMessage) (driverChoice, error) {
-	object := map[string]any{}
-	if len(raw) > 0 {
-		tree, err := parseJSON(raw)
-		if err != nil {
-			return driverChoice{}, err
-		}
-		var ok bool
-		if object, ok = tree.(map[string]any); !ok {
-			return driverChoice{}, errors.New("must be an object")
-		}
+func chooseDriver(kind string, raw json.RawMessage, databases Databases) (driverChoice, error) {
+	object, err := objectOf(raw)
+	if err != nil {
+		return driverChoice{}, err
 	}
 	word, _ := object["driver"].(string)
 	if word == "" {
@@ -150,8 +139,27 @@ func chooseDriver(kind string, raw json.RawMessage) (driverChoice, error) {
 	if err := checkGuest(object, module); err != nil {
 		return driverChoice{}, err
 	}
+	if err := databases.inherit(object, kind, driverName(word), module); err != nil {
+		return driverChoice{}, err
+	}
 	config, err := json.Marshal(object)
 	return driverChoice{driverName(word), module, config}, err
+}
+
+// objectOf reads a JSON object, an empty one where nothing is written.
+func objectOf(raw json.RawMessage) (map[string]any, error) {
+	if len(raw) == 0 {
+		return map[string]any{}, nil
+	}
+	tree, err := parseJSON(raw)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := tree.(map[string]any)
+	if !ok {
+		return nil, errors.New("must be an object")
+	}
+	return object, nil
 }
 
 // checkGuest looks for unknown keys before Caddy does, whose error names no place.
@@ -194,62 +202,3 @@ func checkKeys(tree any, t reflect.Type, path string) error {
 // forHub is a driver whose resource belongs to one hub, by name: what is in
 // memory must outlive a reload and must not be shared by two hubs.
 type forHub interface{ ForHub(name string) }
-
-// withApps is an app manager that takes the apps of the configuration.
-type withApps interface {
-	WithApps(apps []*storage.App) error
-}
-
-// loadSpec makes the recipe of a driver. It opens nothing.
-func loadSpec[T io.Closer](ctx caddy.Context, hub string, d *definition, kind string) (storage.Spec[T], error) {
-	choice := d.drivers[kind]
-	module, err := ctx.LoadModuleByID(choice.module, choice.config)
-	if err != nil {
-		return nil, at(kind, err)
-	}
-	spec, ok := module.(storage.Spec[T])
-	if !ok {
-		return nil, fmt.Errorf("%s: module %s is a %T, not a %v", kind, choice.module, module, reflect.TypeFor[storage.Spec[T]]())
-	}
-	if s, ok := module.(forHub); ok {
-		s.ForHub(hub)
-	}
-	if kind != kindApps || len(d.apps) == 0 {
-		return spec, nil
-	}
-	s, ok := module.(withApps)
-	if !ok {
-		return nil, fmt.Errorf("%s: driver %s takes no apps from the configuration", kind, choice.driver)
-	}
-	return spec, at(kind, s.WithApps(d.apps))
-}
-
-// openDriver takes a lease of a running driver, which it opens if nobody has it.
-func openDriver[T io.Closer](open context.Context, ctx caddy.Context, t *tenure, d *definition, kind string) (T, error) {
-	var driver T
-	spec, err := loadSpec[T](ctx, t.hub.Name(), d, kind)
-	if err != nil {
-		return driver, err
-	}
-	l := &lease{pool: drivers, key: poolKey(kind, spec.Driver(), spec.Key())}
-	t.leases[kind] = l // before it is taken: Cleanup gives back whatever was
-	value, err := l.take(func() (caddy.Destructor, error) {
-		driver, err := spec.Open(open)
-		if err != nil {
-			return nil, err
-		}
-		return &resource{kind: kind, driver: driver}, nil
-	})
-	if err != nil {
-		return driver, fmt.Errorf("%s: opening %s: %w", kind, spec.Driver(), err)
-	}
-	driver, ok := value.(*resource).driver.(T)
-	if !ok {
-		return driver, fmt.Errorf("%s: %s is running as another kind of driver", kind, spec.Driver())
-	}
-	t.drivers[kind] = d.drivers[kind].driver
-	if tuner, ok := any(driver).(storage.Tuner); ok {
-		t.tunes = append(t.tunes, func() error { return at(kind, tuner.Tune(spec)) })
-	}
-	return driver, nil
-}

@@ -93,6 +93,7 @@ func readEnv(lookup func(string) (string, bool)) (*overrides, error) {
 		e.readDriver(kind, driverVariables[kind])
 	}
 	e.readRates()
+	e.readDatabases()
 	return e.overrides, e.err
 }
 

@@ -182,7 +182,7 @@ func (e *environment) readDriver(kind, name string) {
 		raw := map[string]*json.RawMessage{
 			kindApps: &c.AppManagerRaw, kindAdapter: &c.AdapterRaw, kindCache: &c.CacheRaw, kindQueue: &c.QueueRaw,
 		}[kind]
-		if choice, err := chooseDriver(kind, *raw); err != nil || choice.driver != driverName(word) {
+		if choice, err := chooseDriver(kind, *raw, nil); err != nil || choice.driver != driverName(word) {
 			*raw, _ = json.Marshal(map[string]string{"driver": word})
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
+	"github.com/sockudo/caddy-sockudo/storage/lookup"
 )
 
 // releaseTimeout bounds what a configuration that goes away may still do with a
@@ -63,6 +64,10 @@ type tenure struct {
 	leases  map[string]*lease // of drivers, by kind
 	drivers map[string]string // their names, by kind
 	tunes   []func() error    // apply this configuration's tuning to running drivers
+
+	written  *lookup.Overlay // apps of the configuration above a store, or nil
+	writing  func()          // ends writing them into the store
+	unfollow func()          // ends hearing of changes of the store
 }
 
 // attach gives the hub the settings of a configuration.
@@ -78,6 +83,7 @@ func (t *tenure) attach(s *realtime.Settings) {
 func (t *tenure) activate() {
 	t.hub.Activate(t.generation)
 	t.hub.tune()
+	t.writeApps()
 }
 
 // tune applies the tuning of the current configuration to drivers that keep
@@ -114,6 +120,7 @@ func (t *tenure) end() {
 	if t.hub == nil {
 		return // the lease could not be taken
 	}
+	t.leaveApps()
 	if t.hubLease.last() {
 		t.hub.close() // while its drivers still run: closing sockets needs them
 	}

@@ -99,7 +99,7 @@ func TestCaddyfileRefusals(t *testing.T) {
 // What this version does not have is refused by name, in both doors.
 func TestLater(t *testing.T) {
 	hub := []string{
-		"role", "database", "app_cache", "recovery", "history", "presence_history", "versioned_messages", "annotations",
+		"role", "recovery", "history", "presence_history", "versioned_messages", "annotations",
 		"delta_compression", "tag_filtering", "webhooks", "push", "ephemeral", "echo_control", "event_name_filtering",
 	}
 	inside := map[string][]string{

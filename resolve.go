@@ -18,6 +18,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
+	"github.com/sockudo/caddy-sockudo/storage/lookup"
 )
 
 // processID is the name of this process for those who do not name it.
@@ -32,6 +33,7 @@ var processID = sync.OnceValue(func() string {
 type definition struct {
 	settings realtime.Settings // without drivers
 	apps     []*storage.App
+	appCache lookup.Options
 	drivers  map[string]driverChoice // by kind
 	metrics  bool
 	prefix   string
@@ -86,8 +88,18 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	if d.settings, err = c.settings(); err != nil {
 		return nil, err
 	}
+	if err := c.Database.check(); err != nil {
+		return nil, err
+	}
 	if d.drivers, err = c.driverChoices(); err != nil {
 		return nil, err
+	}
+	for _, name := range c.Database.unused(d.drivers) {
+		d.warnings = append(d.warnings, "no driver uses the settings of database "+name)
+	}
+	d.appCache = c.AppCache.options()
+	if c.AppCache != nil && d.drivers[kindApps].driver == defaultDrivers[kindApps] {
+		d.warnings = append(d.warnings, "app_cache has no effect on the app manager memory")
 	}
 	if err := d.resolveApps(c, env.dropApps); err != nil {
 		return nil, err

@@ -88,6 +88,15 @@ func clone(v reflect.Value) reflect.Value {
 			}
 		}
 		return c
+	case reflect.Map:
+		if v.IsNil() {
+			return v
+		}
+		c := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for _, key := range v.MapKeys() {
+			c.SetMapIndex(key, clone(v.MapIndex(key)))
+		}
+		return c
 	case reflect.Slice:
 		if v.IsNil() {
 			return v

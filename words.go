@@ -44,7 +44,7 @@ var lexicons = map[reflect.Type]lexicon{
 			"health_check_timeout_ms":     {"health_timeout", unit("ms")},
 		},
 		later: []string{
-			"role", "server_role", "database", "databases", "app_cache", "recovery", "connection_recovery", "history",
+			"role", "server_role", "recovery", "connection_recovery", "history",
 			"presence_history", "versioned_messages", "annotations", "delta_compression", "tag_filtering", "webhooks",
 			"push", "ephemeral", "echo_control", "event_name_filtering", "ai_transport", "ably_compat", "cluster_health",
 		},
@@ -54,6 +54,7 @@ var lexicons = map[reflect.Type]lexicon{
 			"shutdown_grace_period": "the global option grace_period",
 		},
 	},
+	reflect.TypeFor[AppCacheConfig]():  {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}, "negative_ttl_seconds": {"negative_ttl", unit("s")}}},
 	reflect.TypeFor[AppConfig]():       {later: laterOfPolicy},
 	reflect.TypeFor[AppPolicy]():       {later: laterOfPolicy},
 	reflect.TypeFor[AppChannels]():     {later: laterOfNames},
@@ -169,9 +170,9 @@ func lexiconOf(section reflect.Type) lexicon {
 	return all
 }
 
-// lookup finds the setting that a word of a section names, and how the word's
+// findWord finds the setting that a word of a section names, and how the word's
 // value becomes that of the setting. extra are further words that the place knows.
-func lookup(section reflect.Type, word string, extra ...string) (field, alias, error) {
+func findWord(section reflect.Type, word string, extra ...string) (field, alias, error) {
 	fields, words := fieldsOf(section), lexiconOf(section)
 	if f, ok := fields[word]; ok {
 		return f, alias{field: word}, nil

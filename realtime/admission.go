@@ -70,7 +70,7 @@ func (l Live) AllowApp(ctx context.Context, app *storage.App, kind string, n, li
 		}
 		return d, err
 	}
-	m := l.Hub.app(app, l.lease.generation).meter
+	m := l.Hub.app(app, l.lease.term.Load()).meter
 	m.rateChecked(kind)
 	if !d.Allowed {
 		m.rateTriggered(kind)

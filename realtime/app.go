@@ -40,13 +40,13 @@ type shard struct {
 // policy is an app record with what is derived from it.
 type policy struct {
 	*storage.App
-	generation uint64 // of the configuration that the record is from
-	origins    protocol.Origins
-	rules      protocol.ChannelRules
+	term    uint64 // of the configuration that the record is from, see lease
+	origins protocol.Origins
+	rules   protocol.ChannelRules
 }
 
-func newPolicy(record *storage.App, generation uint64) *policy {
-	p := &policy{App: record, generation: generation, rules: rulesOf(record)}
+func newPolicy(record *storage.App, term uint64) *policy {
+	p := &policy{App: record, term: term, rules: rulesOf(record)}
 	// Patterns were checked when the record was made; one that does not compile
 	// here must refuse rather than admit.
 	if origins, err := protocol.NewOrigins(record.AllowedOrigins); err == nil {
@@ -86,21 +86,21 @@ func (s *Settings) underLimit(rules protocol.ChannelRules) protocol.ChannelRules
 }
 
 // app is the live side of record, made on first use.
-func (h *Hub) app(record *storage.App, generation uint64) *App {
+func (h *Hub) app(record *storage.App, term uint64) *App {
 	if a := h.liveApp(record.ID); a != nil {
 		return a
 	}
-	return h.addApp(record, generation)
+	return h.addApp(record, term)
 }
 
-func (h *Hub) addApp(record *storage.App, generation uint64) *App {
+func (h *Hub) addApp(record *storage.App, term uint64) *App {
 	h.appsMu.Lock()
 	defer h.appsMu.Unlock()
 	if a := h.apps[record.ID]; a != nil {
 		return a
 	}
 	a := &App{hub: h, id: record.ID, meter: h.metrics.app(record.ID), users: map[string]*user{}, watchers: map[string]map[*Conn]struct{}{}}
-	a.policy.Store(newPolicy(record, generation))
+	a.policy.Store(newPolicy(record, term))
 	for i := range a.shards {
 		a.shards[i].conns = map[string]*Conn{}
 		a.shards[i].channels = map[string]*channel{}
@@ -128,15 +128,15 @@ func (h *Hub) liveApps() []*App {
 
 func (a *App) record() *policy { return a.policy.Load() }
 
-// setRecord gives the app the record of a configuration. An operation that began
-// before a reload does not put an older one back.
-func (a *App) setRecord(record *storage.App, generation uint64) {
+// setRecord gives the app the record that a configuration has of it. An operation
+// that began before a reload does not put an older one back.
+func (a *App) setRecord(record *storage.App, term uint64) {
 	for {
 		old := a.policy.Load()
-		if old.App == record || old.generation > generation {
+		if old.App == record || old.term > term {
 			return
 		}
-		if a.policy.CompareAndSwap(old, newPolicy(record, generation)) {
+		if a.policy.CompareAndSwap(old, newPolicy(record, term)) {
 			return
 		}
 	}

@@ -157,8 +157,14 @@ func (h *Hub) admitTo(ctx context.Context, live Live, hs Handshake) (*App, *prot
 		h.metrics.refused(record.ID, "app_disabled")
 		return nil, protocol.ErrAppDisabled
 	}
-	a := h.app(record, live.lease.generation)
-	a.setRecord(record, live.lease.generation)
+	term, known := live.lease.term.Load(), h.HasApp(record.ID)
+	a := h.app(record, term)
+	switch {
+	case !live.lease.followed || a.record().term < term:
+		a.setRecord(record, term)
+	case !known:
+		h.RefreshApp(a.id) // for a change between the look-up and now
+	}
 	return a, nil
 }
 

@@ -24,9 +24,12 @@ type Hub struct {
 	current atomic.Pointer[lease]
 	leaseMu sync.Mutex
 	leases  []*lease
+	term    uint64 // see lease.term
 
 	appsMu sync.RWMutex
 	apps   map[string]*App
+
+	refresher refresher
 
 	workers []*worker
 	wheel   *wheel
@@ -50,6 +53,7 @@ func NewHub(name string) *Hub {
 		apps:    map[string]*App{},
 		stop:    stop,
 	}
+	h.metrics.countUnreadable(h)
 	h.wheel = newWheel(h)
 	for range runtime.GOMAXPROCS(0) {
 		w := newWorker(h)

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/internal/wait"
+	"github.com/sockudo/caddy-sockudo/storage"
 )
 
 // ErrNoSettings is returned while no configuration is attached to a hub.
@@ -21,6 +22,11 @@ type lease struct {
 	generation uint64
 	settings   *Settings
 	started    bool
+	// term counts the elections of the hub; it is that of the last one which made
+	// this configuration current.
+	term atomic.Uint64
+	// followed says that changes of app records come by way of RefreshApp.
+	followed bool
 	// leave ends the subscription to the adapter. Nil before Start.
 	leave func(context.Context) error
 
@@ -72,7 +78,8 @@ func (h *Hub) settings() *Settings {
 // when the hub has no others; otherwise with Activate.
 func (h *Hub) Attach(generation uint64, s *Settings) {
 	h.leaseMu.Lock()
-	h.leases = append(h.leases, &lease{generation: generation, settings: s})
+	_, followed := s.Drivers.Apps.(storage.AppFollowed)
+	h.leases = append(h.leases, &lease{generation: generation, settings: s, followed: followed})
 	slices.SortFunc(h.leases, func(a, b *lease) int { return cmp.Compare(a.generation, b.generation) })
 	changed := h.electLocked()
 	h.leaseMu.Unlock()
@@ -160,13 +167,13 @@ func (h *Hub) findLocked(generation uint64) *lease {
 // change is one of the current settings. The zero value is none.
 type change struct {
 	old, current *Settings
-	generation   uint64
+	term         uint64
 }
 
 // apply adjusts live connections, without the lock: it asks drivers.
 func (c change) apply(h *Hub) {
 	if c.old != nil {
-		h.apply(c.old, c.current, c.generation)
+		h.apply(c.old, c.current, c.term)
 	}
 }
 
@@ -185,8 +192,13 @@ func (h *Hub) electLocked() change {
 	if best == nil {
 		return change{}
 	}
-	if old := h.current.Swap(best); old != best && old != nil {
-		return change{old.settings, best.settings, max(best.generation, old.generation)}
+	if h.current.Load() == best {
+		return change{}
+	}
+	h.term++
+	best.term.Store(h.term)
+	if old := h.current.Swap(best); old != nil {
+		return change{old.settings, best.settings, h.term}
 	}
 	return change{}
 }

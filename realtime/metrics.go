@@ -60,6 +60,25 @@ func newMetrics(hub string) *Metrics {
 	return m
 }
 
+// countUnreadable adds the gauge of app records that cannot be read, which is
+// asked for when metrics are.
+func (m *Metrics) countUnreadable(h *Hub) {
+	m.all = append(m.all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "app_records_unreadable", Help: "Records of the app manager that cannot be read, whose apps are not served.",
+		ConstLabels: prometheus.Labels{"hub": h.name},
+	}, func() float64 {
+		live, err := h.Live()
+		if err != nil {
+			return 0
+		}
+		defer live.Release()
+		if u, ok := live.Settings.Drivers.Apps.(storage.UnreadableApps); ok {
+			return float64(u.UnreadableApps())
+		}
+		return 0
+	}))
+}
+
 // Register adds the collectors to a registry, under a name prefix.
 func (m *Metrics) Register(registry prometheus.Registerer, prefix string) error {
 	registry = prometheus.WrapRegistererWithPrefix(prefix, registry)

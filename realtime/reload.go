@@ -90,33 +90,37 @@ var ReloadEffects = map[string]Effect{
 
 // apply adjusts live connections to a change of the current settings. Most
 // settings need nothing here: they are read where they are used.
-func (h *Hub) apply(old, current *Settings, generation uint64) {
+func (h *Hub) apply(old, current *Settings, term uint64) {
 	if old.ActivityTimeout != current.ActivityTimeout || old.PongTimeout != current.PongTimeout {
 		h.wheel.reschedule()
 	}
-	h.applyApps(current, generation)
+	h.applyApps(current, term)
 }
 
 // applyApps gives every live app its new record, and closes the connections of
 // those that are gone or disabled. An app whose record cannot be read keeps the
 // one it has.
-func (h *Hub) applyApps(s *Settings, generation uint64) {
+func (h *Hub) applyApps(s *Settings, term uint64) {
 	for _, a := range h.liveApps() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.HealthTimeout)
-		record, err := s.Drivers.Apps.AppByID(ctx, a.id)
+		h.applyApp(ctx, a, s, term)
 		cancel()
-		switch {
-		case isNotFound(err):
-			a.closeAll(protocol.ErrAppNotFound)
-		case err != nil:
-			s.Log.Error("looking up an app after a change of settings", zap.String("app", a.id), zap.Error(err))
-		case !record.Enabled:
-			a.setRecord(record, generation)
-			a.closeAll(protocol.ErrAppDisabled)
-		default:
-			// A new key or secret counts for new requests; open sockets and their
-			// subscriptions stay, as at Pusher.
-			a.setRecord(record, generation)
-		}
+	}
+}
+
+func (h *Hub) applyApp(ctx context.Context, a *App, s *Settings, term uint64) {
+	record, err := s.Drivers.Apps.AppByID(ctx, a.id)
+	switch {
+	case isNotFound(err):
+		a.closeAll(protocol.ErrAppNotFound)
+	case err != nil:
+		s.Log.Error("looking up an app after a change", zap.String("app", a.id), zap.Error(err))
+	case !record.Enabled:
+		a.setRecord(record, term)
+		a.closeAll(protocol.ErrAppDisabled)
+	default:
+		// A new key or secret counts for new requests; open sockets and their
+		// subscriptions stay, as at Pusher.
+		a.setRecord(record, term)
 	}
 }

@@ -81,9 +81,15 @@ func (c *Conn) authorize(info protocol.Channel, req protocol.Subscribe) *protoco
 	return nil
 }
 
-// verify compares auth with what the app's credentials sign.
+// verify compares auth with what the app's credentials sign. A secret that was
+// replaced is good for a while.
 func (p *policy) verify(auth string, sign func(key, secret string) string) bool {
-	return protocol.Equal(auth, sign(p.Key, p.Secret))
+	for _, secret := range p.Secrets(time.Now()) {
+		if protocol.Equal(auth, sign(p.Key, secret)) {
+			return true
+		}
+	}
+	return false
 }
 
 // memberOf is who joins a presence channel: the channel_data, or else the

@@ -48,6 +48,15 @@ type AppWatcher interface {
 	WatchApps(changed func(id string)) (stop func())
 }
 
+// AppFollowed is an AppManager that keeps records and finds out by itself when
+// they change.
+type AppFollowed interface {
+	// FollowApps registers somebody who uses records beyond a lookup: inUse tells
+	// which, so that they are kept up to date, and changed is called with the id of
+	// one that has changed or is gone, until stop is called. Neither must block.
+	FollowApps(inUse func(id string) bool, changed func(id string)) (stop func())
+}
+
 // App is one tenant: credentials and policy. A zero limit means that the hub's
 // own default counts, unless the field says otherwise.
 type App struct {

@@ -35,6 +35,7 @@ var titles = []struct{ kind, title, intro string }{
 	{"MessageRateConfig", "message_rate_limit", "In an app."},
 	{"NamespaceConfig", "namespace", "`namespace NAME { … }` in an app, any number of times. In JSON, an object in the list `channel_namespaces`."},
 	{"AppIdempotency", "idempotency of an app", ""},
+	{"AppCacheConfig", "app_cache", "For app managers other than `memory`."},
 	{"RateLimiterConfig", "rate_limiter", "`rate_limiter [DRIVER] { … }`. Words that are not listed belong to the driver."},
 	{"RateLimits", "limits", "In `rate_limiter`."},
 	{"RateConfig", "api and upgrades", "In `rate_limiter`; in a Caddyfile `api MAX WINDOW` and `upgrades MAX WINDOW`."},
@@ -51,7 +52,7 @@ var titles = []struct{ kind, title, intro string }{
 // kinds are what the types of fields are called in the documents.
 var kinds = map[string]string{
 	"Number": "number", "Duration": "duration", "Size": "size", "Switch": "`on` or `off`",
-	"string": "text", "[]string": "list", "json.RawMessage": "driver",
+	"string": "text", "[]string": "list", "json.RawMessage": "driver", "Databases": "drivers",
 }
 
 // configuration reads the types of the configuration.

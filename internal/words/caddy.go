@@ -57,18 +57,27 @@ func Block(d *caddyfile.Dispenser, words Set, other func(word string) (bool, err
 		if set == nil {
 			return d.Errf("%s is unknown to this driver; it knows %q", word, slices.Sorted(maps.Keys(words)))
 		}
-		if err := set(d.RemainingArgs()); err != nil {
+		err := set(d.RemainingArgs())
+		if _, wrong := errors.AsType[countError](err); wrong {
+			return d.Errf("%s %w", word, err)
+		}
+		if err != nil {
 			return d.Errf("%s: %w", word, err)
 		}
 	}
 	return nil
 }
 
+// countError says how many arguments a word takes.
+type countError string
+
+func (e countError) Error() string { return string(e) }
+
 // one makes a setter of a single value.
 func one(set func(string) error) func([]string) error {
 	return func(args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("takes one value, not %d", len(args))
+			return countError(fmt.Sprintf("takes one value, not %d", len(args)))
 		}
 		return set(args[0])
 	}
@@ -86,7 +95,7 @@ func Text(to *string) func([]string) error {
 func List(to *[]string) func([]string) error {
 	return func(args []string) error {
 		if len(args) == 0 {
-			return errors.New("takes one value or more")
+			return countError("takes one value or more")
 		}
 		*to = args
 		return nil

@@ -33,7 +33,7 @@ func (c *call) authenticate(appID string) *failure {
 			return f
 		}
 	}
-	if err := c.verify(query, app.Secret); err != nil {
+	if err := c.verifyApp(query, app); err != nil {
 		return authFailed.with(err.Error())
 	}
 	c.app, c.query = app, query
@@ -54,6 +54,25 @@ func (c *call) appOf(key string) (*storage.App, *failure) {
 		return nil, errStoreDown
 	}
 	return app, nil
+}
+
+// verifyApp checks the signature with the app's secret, or with one that was
+// replaced and is still good.
+func (c *call) verifyApp(query *protocol.SignedQuery, app *storage.App) error {
+	var first error
+	for _, secret := range app.Secrets(c.h.now()) {
+		err := c.verify(query, secret)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !errors.Is(err, protocol.ErrSignature) {
+			break
+		}
+	}
+	return first
 }
 
 // verify checks the signature over the path as the client sent it and, where the

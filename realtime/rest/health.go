@@ -110,8 +110,8 @@ func checkApps(ctx context.Context, apps storage.AppManager, id string) error {
 		return err
 	}
 	if id == "" {
-		list, err := apps.Apps(ctx)
-		if err == nil && len(list) == 0 {
+		some, err := hasApps(ctx, apps)
+		if err == nil && !some {
 			return errNoApps
 		}
 		return err
@@ -124,6 +124,18 @@ func checkApps(ctx context.Context, apps storage.AppManager, id string) error {
 		return errAppDisabled
 	}
 	return nil
+}
+
+// hasApps reports whether there is any app. A store that need not list them all
+// for that says so.
+func hasApps(ctx context.Context, apps storage.AppManager) (bool, error) {
+	if short, ok := apps.(interface {
+		HasApps(ctx context.Context) (bool, error)
+	}); ok {
+		return short.HasApps(ctx)
+	}
+	list, err := apps.Apps(ctx)
+	return len(list) > 0, err
 }
 
 // summary is the status of a report whose app check ended with appErr.
