@@ -31,7 +31,7 @@ func TestAdmin(t *testing.T) {
 	var state HubState
 	s.call("GET", "/sockudo/hubs/default", &state)
 	if state.Name != "default" || state.NodeID != "node-1" || state.Sockets != 2 || state.Generation == 0 || state.Configurations != 1 ||
-		state.Drivers["adapter"] != "local" || len(state.Drivers) != 5 || state.Limits.ConnectionPerIP != 50 || state.Limits.API.Max != 0 {
+		state.Drivers["adapter"] != "local" || len(state.Drivers) != 4 || state.Limits.ConnectionPerIP != 50 || state.Limits.API.Max != 0 {
 		t.Errorf("%+v", state)
 	}
 

@@ -173,8 +173,10 @@ func (a *App) open(ctx caddy.Context, t *tenure, d *definition) (err error) {
 	if to.Cache, err = openDriver[storage.Cache](bounded, ctx, t, d, kindCache); err != nil {
 		return err
 	}
-	if to.Queue, err = openDriver[storage.Queue](bounded, ctx, t, d, kindQueue); err != nil {
-		return err
+	if d.needsQueue {
+		if to.Queue, err = openDriver[storage.Queue](bounded, ctx, t, d, kindQueue); err != nil {
+			return err
+		}
 	}
 	to.RateLimiter, err = openDriver[storage.RateLimiter](bounded, ctx, t, d, kindRateLimiter)
 	return err

@@ -80,7 +80,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		database DRIVER { ... }               # settings for drivers that have none of their own
 //		adapter DRIVER { ... }                # local
 //		cache DRIVER { ... }                  # memory
-//		queue DRIVER { ... }                  # memory
+//		queue DRIVER { ... }                  # sqlite
 //		rate_limiter [DRIVER] {               # memory
 //			enabled on|off                    # on
 //			limits {

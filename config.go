@@ -76,7 +76,8 @@ type HubConfig struct {
 	CacheRaw json.RawMessage `json:"cache,omitempty" caddy:"namespace=sockudo.caches inline_key=driver"`
 
 	// QueueRaw selects what runs jobs in the background, a module in the namespace
-	// sockudo.queues. Default: memory.
+	// sockudo.queues. Without it no queue is opened unless something makes jobs.
+	// Default: sqlite, which keeps them over a crash.
 	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=sockudo.queues inline_key=driver"`
 
 	// RateLimiter limits handshakes, HTTP calls, sockets and events. Default, when

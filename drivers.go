@@ -34,7 +34,7 @@ var namespaces = map[string]string{
 
 // defaultDrivers are those of a hub that names none.
 var defaultDrivers = map[string]string{
-	kindApps: "memory", kindAdapter: "local", kindCache: "memory", kindQueue: "memory", kindRateLimiter: "memory",
+	kindApps: "memory", kindAdapter: "local", kindCache: "memory", kindQueue: "sqlite", kindRateLimiter: "memory",
 }
 
 // driverAliases are other words for a driver.

@@ -35,8 +35,11 @@ type definition struct {
 	apps     []*storage.App
 	appCache lookup.Options
 	drivers  map[string]driverChoice // by kind
-	metrics  bool
-	prefix   string
+	// needsQueue says that something makes jobs, or that the configuration names a
+	// queue; without either no file is made.
+	needsQueue bool
+	metrics    bool
+	prefix     string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -98,6 +101,7 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 		d.warnings = append(d.warnings, "no driver uses the settings of database "+name)
 	}
 	d.appCache = c.AppCache.options()
+	d.needsQueue = c.QueueRaw != nil
 	if c.AppCache != nil && d.drivers[kindApps].driver == defaultDrivers[kindApps] {
 		d.warnings = append(d.warnings, "app_cache has no effect on the app manager memory")
 	}

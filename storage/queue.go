@@ -80,3 +80,19 @@ type Adopter interface {
 	// for good, as Push does: all or none.
 	Adopt(ctx context.Context, jobs []Job, letters []DeadLetter) error
 }
+
+// HandTo gives jobs that have made Attempt runs to another queue: as they stand if
+// that is an Adopter, and otherwise with as many runs as are left. It is for
+// implementations of Handover.
+func HandTo(ctx context.Context, to Queue, jobs []Job) error {
+	if adopter, ok := to.(Adopter); ok {
+		return adopter.Adopt(ctx, jobs, nil)
+	}
+	pushed := make([]Job, len(jobs))
+	for i, job := range jobs {
+		job.MaxAttempts = max(1, job.MaxAttempts-job.Attempt)
+		job.Attempt = 0
+		pushed[i] = job
+	}
+	return to.Push(ctx, pushed...)
+}

@@ -4,6 +4,7 @@
 package words
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -229,4 +231,73 @@ func NotNegative(values map[string]int64) error {
 		}
 	}
 	return nil
+}
+
+// Reliability says how the jobs of a queue are tried again, as every queue has it.
+type Reliability struct {
+	// MaxAttempts is the number of runs of a job, at least 1. Default: 5.
+	MaxAttempts *int `json:"max_attempts,omitempty"`
+
+	// RetryBase is the delay before the second run, which doubles with each further
+	// one. Default: 1s.
+	RetryBase caddy.Duration `json:"retry_base,omitempty"`
+
+	// RetryMax bounds the delay. Default: 60s.
+	RetryMax caddy.Duration `json:"retry_max,omitempty"`
+
+	// RetryJitter is the share by which a delay may be shorter or longer, from 0 to
+	// 1. Default: 0.2.
+	RetryJitter *float64 `json:"retry_jitter,omitempty"`
+
+	// DeduplicationTTL is how long the id of a finished job is known, so that it is
+	// not queued again; 0 is no time. Default: 5m.
+	DeduplicationTTL *caddy.Duration `json:"deduplication_ttl,omitempty"`
+
+	// FailedRetention is how many failed jobs each queue keeps; 0 is none. Default:
+	// 10000.
+	FailedRetention *int `json:"failed_retention,omitempty"`
+}
+
+// Words are those of the block.
+func (r *Reliability) Words() Set {
+	return Set{
+		"max_attempts":      Pointer(&r.MaxAttempts, Number),
+		"retry_base":        Duration(&r.RetryBase),
+		"retry_max":         Duration(&r.RetryMax),
+		"retry_jitter":      Pointer(&r.RetryJitter, Share),
+		"deduplication_ttl": Pointer(&r.DeduplicationTTL, Duration),
+		"failed_retention":  Pointer(&r.FailedRetention, Number),
+	}
+}
+
+// Check checks the bounds.
+func (r *Reliability) Check() error {
+	base, most := cmp.Or(r.RetryBase, caddy.Duration(time.Second)), cmp.Or(r.RetryMax, caddy.Duration(time.Minute))
+	err := NotNegative(map[string]int64{
+		"failed_retention": int64(Or(r.FailedRetention, 0)), "retry_base": int64(r.RetryBase), "retry_max": int64(r.RetryMax),
+		"deduplication_ttl": int64(Or(r.DeduplicationTTL, 0)),
+	})
+	switch {
+	case err != nil:
+		return err
+	case Or(r.MaxAttempts, 1) < 1:
+		return errors.New("max_attempts must be at least 1")
+	case Or(r.RetryJitter, 0) < 0 || Or(r.RetryJitter, 0) > 1:
+		return errors.New("retry_jitter must be from 0 to 1")
+	case base > most:
+		return fmt.Errorf("retry_base %v must not be longer than retry_max %v", time.Duration(base), time.Duration(most))
+	}
+	return nil
+}
+
+// NoneIfZero is an option that is absent, given, or given as zero: 0, itself, or
+// -1 for none.
+func NoneIfZero[T int | float64 | caddy.Duration](p *T) T {
+	switch {
+	case p == nil:
+		return 0
+	case *p == 0:
+		return -1
+	}
+	return *p
 }

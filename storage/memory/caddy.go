@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -228,27 +227,7 @@ type QueueModule struct {
 
 // QueueReliability says how jobs that fail are tried again.
 type QueueReliability struct {
-	// MaxAttempts is the number of runs of a job, at least 1. Default: 5.
-	MaxAttempts *int `json:"max_attempts,omitempty"`
-
-	// RetryBase is the delay before the second run, which doubles with each further
-	// one. Default: 1s.
-	RetryBase caddy.Duration `json:"retry_base,omitempty"`
-
-	// RetryMax bounds the delay. Default: 60s.
-	RetryMax caddy.Duration `json:"retry_max,omitempty"`
-
-	// RetryJitter is the share by which a delay may be shorter or longer, from 0 to
-	// 1. Default: 0.2.
-	RetryJitter *float64 `json:"retry_jitter,omitempty"`
-
-	// DeduplicationTTL is how long the id of a finished job is known, so that it is
-	// not queued again; 0 is no time. Default: 5m.
-	DeduplicationTTL *caddy.Duration `json:"deduplication_ttl,omitempty"`
-
-	// FailedRetention is how many failed jobs each queue keeps; 0 is none. Default:
-	// 10000.
-	FailedRetention *int `json:"failed_retention,omitempty"`
+	words.Reliability
 
 	// MemoryCapacity is the number of jobs in all states; above it jobs are
 	// refused. Default: 100000.
@@ -288,15 +267,9 @@ func (m *QueueModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (r *QueueReliability) words() words.Set {
-	return words.Set{
-		"max_attempts":      words.Pointer(&r.MaxAttempts, words.Number),
-		"retry_base":        words.Duration(&r.RetryBase),
-		"retry_max":         words.Duration(&r.RetryMax),
-		"retry_jitter":      words.Pointer(&r.RetryJitter, words.Share),
-		"deduplication_ttl": words.Pointer(&r.DeduplicationTTL, words.Duration),
-		"failed_retention":  words.Pointer(&r.FailedRetention, words.Number),
-		"memory_capacity":   words.Number(&r.MemoryCapacity),
-	}
+	set := r.Words()
+	set["memory_capacity"] = words.Number(&r.MemoryCapacity)
+	return set
 }
 
 // Validate checks the bounds.
@@ -305,22 +278,10 @@ func (m *QueueModule) Validate() error {
 	if r == nil {
 		r = new(QueueReliability)
 	}
-	err := words.NotNegative(map[string]int64{
-		"max_bytes": m.MaxBytes, "memory_capacity": int64(r.MemoryCapacity), "failed_retention": int64(words.Or(r.FailedRetention, 0)),
-		"retry_base": int64(r.RetryBase), "retry_max": int64(r.RetryMax), "deduplication_ttl": int64(words.Or(r.DeduplicationTTL, 0)),
-	})
-	options := m.queueOptions().withDefaults()
-	switch {
-	case err != nil:
+	if err := words.NotNegative(map[string]int64{"max_bytes": m.MaxBytes, "memory_capacity": int64(r.MemoryCapacity)}); err != nil {
 		return err
-	case words.Or(r.MaxAttempts, 1) < 1:
-		return errors.New("max_attempts must be at least 1")
-	case words.Or(r.RetryJitter, 0) < 0 || words.Or(r.RetryJitter, 0) > 1:
-		return errors.New("retry_jitter must be from 0 to 1")
-	case options.RetryBase > options.RetryMax:
-		return fmt.Errorf("retry_base %v must not be longer than retry_max %v", options.RetryBase, options.RetryMax)
 	}
-	return nil
+	return r.Check()
 }
 
 // Driver is the driver's word in the configuration.
@@ -340,9 +301,9 @@ func (m *QueueModule) queueOptions() QueueOptions {
 	o.MaxJobs = r.MemoryCapacity
 	o.MaxAttempts = words.Or(r.MaxAttempts, 0)
 	o.RetryBase, o.RetryMax = time.Duration(r.RetryBase), time.Duration(r.RetryMax)
-	o.RetryJitter = noneIfZero(r.RetryJitter)
-	o.DeduplicationTTL = time.Duration(noneIfZero(r.DeduplicationTTL))
-	o.MaxDeadLetters = noneIfZero(r.FailedRetention)
+	o.RetryJitter = words.NoneIfZero(r.RetryJitter)
+	o.DeduplicationTTL = time.Duration(words.NoneIfZero(r.DeduplicationTTL))
+	o.MaxDeadLetters = words.NoneIfZero(r.FailedRetention)
 	return o
 }
 
@@ -354,18 +315,6 @@ func (q *Queue) Tune(spec any) error {
 	}
 	q.SetOptions(m.queueOptions())
 	return nil
-}
-
-// noneIfZero is an option that is absent, given, or given as zero, in the terms
-// of QueueOptions.
-func noneIfZero[T int | float64 | caddy.Duration](p *T) T {
-	switch {
-	case p == nil:
-		return 0
-	case *p == 0:
-		return -1
-	}
-	return *p
 }
 
 var (

@@ -183,7 +183,7 @@ func transfer(ctx context.Context, to storage.Queue, jobs []*queuedJob, now time
 		moving[i] = j.Job
 		moving[i].Delay = max(0, j.at.Sub(now))
 	}
-	if err = handTo(ctx, to, moving); err == nil {
+	if err = storage.HandTo(ctx, to, moving); err == nil {
 		return nil, nil
 	}
 	if len(jobs) == 1 || !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrFull) {
@@ -191,26 +191,12 @@ func transfer(ctx context.Context, to storage.Queue, jobs []*queuedJob, now time
 	}
 	err = nil
 	for i := range jobs {
-		if one := handTo(ctx, to, moving[i:i+1]); one != nil {
+		if one := storage.HandTo(ctx, to, moving[i:i+1]); one != nil {
 			stuck = append(stuck, jobs[i])
 			err = fmt.Errorf("moving %d jobs: %w", len(stuck), one)
 		}
 	}
 	return stuck, err
-}
-
-// handTo gives jobs that have made Attempt runs to another queue.
-func handTo(ctx context.Context, to storage.Queue, jobs []storage.Job) error {
-	if adopter, ok := to.(storage.Adopter); ok {
-		return adopter.Adopt(ctx, jobs, nil)
-	}
-	pushed := make([]storage.Job, len(jobs))
-	for i, job := range jobs {
-		job.MaxAttempts = max(1, job.MaxAttempts-job.Attempt)
-		job.Attempt = 0
-		pushed[i] = job
-	}
-	return to.Push(ctx, pushed...)
 }
 
 // forward moves one job that failed after the Handover. One that has made all
@@ -224,7 +210,7 @@ func forward(to storage.Queue, j *queuedJob, cause error, delay time.Duration) e
 	if adopter, ok := to.(storage.Adopter); ok && j.spent() {
 		return adopter.Adopt(ctx, nil, []storage.DeadLetter{{Job: job, Reason: cause.Error(), FailedAt: time.Now()}})
 	}
-	return handTo(ctx, to, []storage.Job{job})
+	return storage.HandTo(ctx, to, []storage.Job{job})
 }
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.

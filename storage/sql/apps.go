@@ -6,15 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
+
+// maxDeadlocks is how often a change is tried again that the server has ended so
+// that others can go on.
+const maxDeadlocks = 10
 
 // AppManager keeps apps in a table.
 type AppManager struct {
@@ -188,7 +195,7 @@ func (m *AppManager) change(ctx context.Context, id string, do func(tx *stdsql.T
 		return m.fail(ctx, storage.ErrClosed)
 	}
 	err := m.try(ctx, id, do)
-	for n := 0; n < 3 && isDeadlock(err); n++ {
+	for n := 1; n <= maxDeadlocks && isDeadlock(err) && wait.For(ctx, time.Duration(rand.IntN(n*10))*time.Millisecond); n++ { //nolint:gosec // spreads attempts
 		err = m.try(ctx, id, do)
 	}
 	switch {
@@ -201,7 +208,11 @@ func (m *AppManager) change(ctx context.Context, id string, do func(tx *stdsql.T
 }
 
 func (m *AppManager) try(ctx context.Context, id string, do func(tx *stdsql.Tx, there *storage.App) error) error {
-	tx, err := m.db.BeginTx(ctx, nil)
+	var o *stdsql.TxOptions
+	if m.dialect == MySQL { // which otherwise locks the gaps between rows
+		o = &stdsql.TxOptions{Isolation: stdsql.LevelReadCommitted}
+	}
+	tx, err := m.db.BeginTx(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -17,6 +19,8 @@ func init() {
 	caddy.RegisterModule(new(SQLiteModule))
 	caddy.RegisterModule(new(PostgresModule))
 	caddy.RegisterModule(new(MySQLModule))
+	caddy.RegisterModule(new(QueueModule))
+	caddy.RegisterModule(new(CacheModule))
 }
 
 // SQLiteModule keeps apps in a file, with nothing to install.
@@ -47,15 +51,8 @@ func (m *SQLiteModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // Provision finds the file.
-func (m *SQLiteModule) Provision(caddy.Context) error {
-	path, err := words.Expand("path", m.Path)
-	if err != nil {
-		return err
-	}
-	if path == "" {
-		path = filepath.Join(caddy.AppDataDir(), "sockudo", "sockudo.db")
-	}
-	m.path, err = filepath.Abs(path)
+func (m *SQLiteModule) Provision(caddy.Context) (err error) {
+	m.path, err = inData(m.Path, "sockudo.db")
 	return err
 }
 
@@ -215,7 +212,240 @@ func checkTableIfAny(table string) error {
 	return checkTable(table)
 }
 
+// inData is where a file is kept: as it is written, or in Caddy's data directory.
+func inData(path, name string) (string, error) {
+	path, err := words.Expand("path", path)
+	if err != nil {
+		return "", err
+	}
+	if path == "" {
+		path = filepath.Join(caddy.AppDataDir(), "sockudo", name)
+	}
+	return filepath.Abs(path)
+}
+
+// QueueModule keeps jobs in a file, with nothing to install. What it has accepted
+// outlives the process, however that ends. A changed bound or delay counts from
+// the reload on.
+type QueueModule struct {
+	// Path is the file; it is made if there is none. Hubs may share one. Default:
+	// sockudo/queue.db in Caddy's data directory.
+	Path string `json:"path,omitempty"`
+
+	// MaxBytes is the size of all payloads, in bytes; above it jobs are refused.
+	// Default: 1073741824, which is 1GiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+
+	// Reliability says how jobs that fail are tried again.
+	Reliability *QueueReliability `json:"reliability,omitempty"`
+
+	hub, path string
+}
+
+// QueueReliability says how jobs that fail are tried again.
+type QueueReliability struct {
+	words.Reliability
+
+	// Capacity is the number of jobs in all states; above it jobs are refused.
+	// Default: 1000000.
+	Capacity int `json:"capacity,omitempty"`
+
+	// Lease is how long a job belongs to the process that runs it without word from
+	// that process; then it runs again. A process that has ended is noticed at once
+	// when another opens the file. Default: 30s.
+	Lease caddy.Duration `json:"lease,omitempty"`
+
+	// LeaseRenew is the time between two words from a process; it is shorter than the
+	// lease. Default: 10s.
+	LeaseRenew caddy.Duration `json:"lease_renew,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*QueueModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.queues.sqlite", New: func() caddy.Module { return new(QueueModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	sqlite {
+//		path FILE                      # sockudo/queue.db in Caddy's data directory
+//		max_bytes SIZE                 # 1GiB
+//		reliability {
+//			max_attempts N             # 5
+//			retry_base DURATION        # 1s
+//			retry_max DURATION         # 60s
+//			retry_jitter SHARE         # 0.2
+//			deduplication_ttl DURATION # 5m
+//			failed_retention N         # 10000
+//			capacity N                 # 1000000
+//			lease DURATION             # 30s
+//			lease_renew DURATION       # 10s
+//		}
+//	}
+func (m *QueueModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return words.ReadWith(d, words.Set{"path": words.Text(&m.Path), "max_bytes": words.Size(&m.MaxBytes)}, func(word string) (bool, error) {
+		if word != "reliability" {
+			return false, nil
+		}
+		if d.NextArg() {
+			return true, d.ArgErr()
+		}
+		r := new(QueueReliability)
+		m.Reliability = r
+		set := r.Words()
+		set["capacity"], set["lease"], set["lease_renew"] = words.Number(&r.Capacity), words.Duration(&r.Lease), words.Duration(&r.LeaseRenew)
+		return true, words.Block(d, set, nil)
+	})
+}
+
+// Provision finds the file.
+func (m *QueueModule) Provision(caddy.Context) (err error) {
+	m.path, err = inData(m.Path, "queue.db")
+	return err
+}
+
+// Validate checks the bounds.
+func (m *QueueModule) Validate() error {
+	r := m.Reliability
+	if r == nil {
+		r = new(QueueReliability)
+	}
+	o := m.options().withDefaults()
+	if err := words.NotNegative(map[string]int64{
+		"max_bytes": m.MaxBytes, "capacity": int64(r.Capacity), "lease": int64(r.Lease), "lease_renew": int64(r.LeaseRenew),
+	}); err != nil {
+		return err
+	}
+	if o.Renew >= o.Lease {
+		return fmt.Errorf("lease_renew %v must be shorter than lease %v", o.Renew, o.Lease)
+	}
+	return r.Check()
+}
+
+// Driver is the driver's word in the configuration.
+func (*QueueModule) Driver() string { return string(SQLite) }
+
+// ForHub names the hub, whose jobs are not those of others in the same file.
+func (m *QueueModule) ForHub(name string) { m.hub = name }
+
+// Key identifies the file and the hub.
+func (m *QueueModule) Key() string { return m.path + "\x00" + m.hub }
+
+// Open opens the file.
+func (m *QueueModule) Open(ctx context.Context) (storage.Queue, error) {
+	return OpenQueue(ctx, m.path, m.options(), caddy.Log().Named("sockudo"))
+}
+
+func (m *QueueModule) options() QueueOptions {
+	o := QueueOptions{Scope: m.hub + "/", MaxBytes: m.MaxBytes}
+	r := m.Reliability
+	if r == nil {
+		return o
+	}
+	o.MaxJobs, o.MaxAttempts = r.Capacity, words.Or(r.MaxAttempts, 0)
+	o.Retry = storage.Retry{Base: time.Duration(r.RetryBase), Max: time.Duration(r.RetryMax), Jitter: words.NoneIfZero(r.RetryJitter)}
+	o.DeduplicationTTL = time.Duration(words.NoneIfZero(r.DeduplicationTTL))
+	o.MaxDeadLetters = words.NoneIfZero(r.FailedRetention)
+	o.Lease, o.Renew = time.Duration(r.Lease), time.Duration(r.LeaseRenew)
+	return o
+}
+
+// Tune takes the bounds and delays of a newer configuration.
+func (q *Queue) Tune(spec any) error {
+	m, ok := spec.(*QueueModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a queue in SQLite", spec)
+	}
+	q.SetOptions(m.options())
+	return nil
+}
+
+// CacheModule keeps values in a file, so that they outlive the process. A write
+// does not wait for the disk: a power failure may take the last moments.
+type CacheModule struct {
+	// Path is the file; it is made if there is none. Default: sockudo/cache-HUB.db in
+	// Caddy's data directory. Two hubs must not share one.
+	Path string `json:"path,omitempty"`
+
+	// MaxEntries is the number of values; above it those that would expire soonest
+	// are dropped. Default: 100000.
+	MaxEntries int `json:"max_entries,omitempty"`
+
+	// MaxBytes is the size of all keys and values, in bytes. Default: 67108864,
+	// which is 64MiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+
+	path string
+}
+
+// CaddyModule returns the Caddy module information.
+func (*CacheModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.caches.sqlite", New: func() caddy.Module { return new(CacheModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	sqlite {
+//		path FILE      # sockudo/cache-HUB.db in Caddy's data directory
+//		max_entries N  # 100000
+//		max_bytes SIZE # 64MiB
+//	}
+func (m *CacheModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return words.Read(d, words.Set{
+		"path": words.Text(&m.Path), "max_entries": words.Number(&m.MaxEntries), "max_bytes": words.Size(&m.MaxBytes),
+	})
+}
+
+// Provision checks the path.
+func (m *CacheModule) Provision(caddy.Context) (err error) {
+	if m.Path != "" {
+		m.path, err = inData(m.Path, "")
+	}
+	return err
+}
+
+// Validate checks the bounds.
+func (m *CacheModule) Validate() error {
+	return words.NotNegative(map[string]int64{"max_entries": int64(m.MaxEntries), "max_bytes": m.MaxBytes})
+}
+
+// Driver is the driver's word in the configuration.
+func (*CacheModule) Driver() string { return string(SQLite) }
+
+// ForHub names the hub, which has a file of its own unless one is written.
+func (m *CacheModule) ForHub(name string) {
+	if m.path == "" {
+		m.path = filepath.Join(caddy.AppDataDir(), "sockudo", "cache-"+url.PathEscape(name)+".db")
+	}
+}
+
+// Key identifies the file.
+func (m *CacheModule) Key() string { return m.path }
+
+// Open opens the file.
+func (m *CacheModule) Open(ctx context.Context) (storage.Cache, error) {
+	return OpenCache(ctx, m.path, m.options())
+}
+
+func (m *CacheModule) options() CacheOptions {
+	return CacheOptions{MaxEntries: m.MaxEntries, MaxBytes: m.MaxBytes}
+}
+
+// Tune takes the bounds of a newer configuration.
+func (c *Cache) Tune(spec any) error {
+	m, ok := spec.(*CacheModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a cache in SQLite", spec)
+	}
+	c.SetOptions(m.options())
+	return nil
+}
+
 var (
+	_    storage.Spec[storage.Queue] = (*QueueModule)(nil)
+	_    storage.Spec[storage.Cache] = (*CacheModule)(nil)
+	_, _ storage.Tuner               = (*Queue)(nil), (*Cache)(nil)
+
 	_ storage.Spec[storage.AppManager] = (*SQLiteModule)(nil)
 	_ storage.Spec[storage.AppManager] = (*PostgresModule)(nil)
 	_ storage.Spec[storage.AppManager] = (*MySQLModule)(nil)

@@ -47,6 +47,9 @@ type Options struct {
 	Database string
 	// MaxConnections bounds the open connections. Default: 10.
 	MaxConnections int
+	// Relaxed lets SQLite lose the last moments before a power failure, never more
+	// than those, for a write that does not wait for the disk. Default: off.
+	Relaxed bool
 }
 
 func (o Options) withDefaults() Options {
@@ -146,8 +149,12 @@ func (o Options) prepareSQLite() (*stdsql.DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
+	synchronous := "synchronous(FULL)"
+	if o.Relaxed {
+		synchronous = "synchronous(NORMAL)"
+	}
 	pragmas := url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(" + strconv.FormatInt(busyTimeout.Milliseconds(), 10) + ")",
+		"journal_mode(WAL)", synchronous, "busy_timeout(" + strconv.FormatInt(busyTimeout.Milliseconds(), 10) + ")",
 	}, "_txlock": {"immediate"}}
 	escaped := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(o.Path)
 	return stdsql.Open("sqlite", "file:"+escaped+"?"+pragmas.Encode())
