@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 
 .NOTPARALLEL:
-.PHONY: test setup vet lint unit fuzz build checklist bench clean
+.PHONY: test setup vet lint unit fuzz build checklist matrix bench clean
 
 test: setup vet lint unit fuzz build checklist
 
@@ -40,6 +40,10 @@ build:
 # Which items of the checklists have a test.
 checklist:
 	go run ./internal/house/checklist
+
+# Which driver passes which suite, against which engine.
+matrix:
+	go run ./internal/house/matrix
 
 # Measures against the textbook server; needs a quiet machine. BENCHFLAGS=-quick is short.
 bench:

@@ -52,7 +52,7 @@ func MarshalApp(app *App) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(appRecord{app.ID, app.Key, app.Secret, app.Enabled, policy})
+	return json.Marshal(appRecord{app.ID, app.Key, app.Secret, app.Enabled, policy}) //nolint:gosec // a store keeps the secret
 }
 
 // UnmarshalApp reads an app that MarshalApp or Sockudo has written, in the nested
@@ -87,7 +87,7 @@ func PolicyOfFlat(members map[string]json.RawMessage) ([]byte, error) {
 	policy := map[string]map[string]json.RawMessage{}
 	top := map[string]any{}
 	for name, value := range members {
-		section := ""
+		var section string
 		switch {
 		case len(value) == 0 || string(value) == "null":
 			continue

@@ -173,7 +173,7 @@ func (c *Apps) find(ctx context.Context, n name) (*storage.App, error) {
 		c.mu.Unlock()
 		return nil, fmt.Errorf("app manager: %w", storage.ErrClosed)
 	}
-	if app, err, ok := c.knownLocked(n); ok {
+	if app, known, err := c.knownLocked(n); known {
 		c.mu.Unlock()
 		return app, err
 	}
@@ -193,24 +193,24 @@ func (c *Apps) find(ctx context.Context, n name) (*storage.App, error) {
 }
 
 // knownLocked is the answer that needs no store.
-func (c *Apps) knownLocked(n name) (app *storage.App, err error, ok bool) {
+func (c *Apps) knownLocked(n name) (app *storage.App, known bool, err error) {
 	now := c.now()
-	if m, known := c.misses[n]; known {
+	if m, missed := c.misses[n]; missed {
 		if now.Before(m.until) && !c.options.Off {
 			// A record that may be stale beats an error, never a plain no.
 			if e := c.entryLocked(n); e != nil && !errors.Is(m.err, storage.ErrNotFound) && c.freshLocked(e, now, true) {
-				return e.app, nil, true
+				return e.app, true, nil
 			}
-			return nil, m.err, true
+			return nil, true, m.err
 		}
 		delete(c.misses, n)
 	}
 	e := c.entryLocked(n)
 	if e == nil || c.options.Off || !c.freshLocked(e, now, false) {
-		return nil, nil, false
+		return nil, false, nil
 	}
 	e.used = now
-	return e.app, nil, true
+	return e.app, true, nil
 }
 
 func (c *Apps) entryLocked(n name) *entry {

@@ -417,6 +417,7 @@ func TestUnusedRecordsAreDropped(t *testing.T) {
 func TestSuite(t *testing.T) {
 	for name, options := range map[string]Options{"on": {}, "off": {Off: true}, "for ever": {TTL: -1, NegativeTTL: -1}} {
 		t.Run(name, func(t *testing.T) {
+			storagetest.Engine(t, "the cache of app_manager, "+name)
 			storagetest.TestAppManager(t, func(_ *testing.T, apps []*storage.App) storage.AppManager {
 				return New(sorted{newFake(apps...)}, options)
 			})

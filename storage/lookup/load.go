@@ -155,7 +155,7 @@ func (c *Apps) scheduleLocked(e *entry) {
 		e.due = time.Time{}
 		return
 	}
-	share := 0.8 + 0.15*rand.Float64() //nolint:gosec // spreads load, guards nothing
+	share := 0.8 + 0.15*rand.Float64()
 	c.dueLocked(e, e.loaded.Add(time.Duration(share*float64(c.options.TTL))))
 }
 

@@ -22,6 +22,7 @@ type shared struct {
 func (s *shared) Close() error { s.closed = true; return nil }
 
 func TestClusterSuite(t *testing.T) {
+	storagetest.Engine(t, "local")
 	storagetest.TestAdapterCluster(t, func(t *testing.T, n int) []storage.Adapter {
 		a := NewLocal()
 		t.Cleanup(func() { _ = a.Close() })

@@ -9,6 +9,7 @@ import (
 )
 
 func TestAppManagerSuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
 	storagetest.TestAppManager(t, func(t *testing.T, apps []*storage.App) storage.AppManager {
 		m, err := NewAppManager(apps)
 		if err != nil {
@@ -19,19 +20,23 @@ func TestAppManagerSuite(t *testing.T) {
 }
 
 func TestLocalSuite(t *testing.T) {
+	storagetest.Engine(t, "local")
 	storagetest.TestAdapter(t, func(*testing.T) storage.Adapter { return NewLocal() })
 }
 
 func TestCacheSuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
 	storagetest.TestCache(t, func(*testing.T) storage.Cache { return NewCache(CacheOptions{MaxBytes: 1 << 20}) })
 }
 
 func TestRateLimiterSuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
 	storagetest.TestRateLimiter(t, func(*testing.T) storage.RateLimiter { return NewRateLimiter(RateLimiterOptions{}) })
 }
 
 // Checklist: configuration 81, 82, 83, 85
 func TestQueueSuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
 	storagetest.TestQueue(t, func(*testing.T) storage.Queue {
 		return NewQueue(QueueOptions{MaxBytes: 1 << 20, RetryBase: 20 * time.Millisecond})
 	})

@@ -195,7 +195,7 @@ func (m *AppManager) change(ctx context.Context, id string, do func(tx *stdsql.T
 		return m.fail(ctx, storage.ErrClosed)
 	}
 	err := m.try(ctx, id, do)
-	for n := 1; n <= maxDeadlocks && isDeadlock(err) && wait.For(ctx, time.Duration(rand.IntN(n*10))*time.Millisecond); n++ { //nolint:gosec // spreads attempts
+	for n := 1; n <= maxDeadlocks && isDeadlock(err) && wait.For(ctx, time.Duration(rand.IntN(n*10))*time.Millisecond); n++ {
 		err = m.try(ctx, id, do)
 	}
 	switch {

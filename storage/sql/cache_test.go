@@ -22,6 +22,7 @@ func openCache(t *testing.T, path string, o CacheOptions) *Cache {
 }
 
 func TestCacheSuite(t *testing.T) {
+	storagetest.Engine(t, engineOf(t, servers(t)[SQLite]))
 	storagetest.TestCache(t, func(t *testing.T) storage.Cache {
 		return openCache(t, filepath.Join(t.TempDir(), "cache.db"), CacheOptions{MaxBytes: 1 << 20})
 	})

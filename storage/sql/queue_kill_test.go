@@ -45,7 +45,7 @@ func beKilled(path string) error {
 	say := func(word, id string) {
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Println(word, id)
+		_, _ = fmt.Fprintln(os.Stdout, word, id)
 	}
 	_, err = q.Work("q", 4, func(_ context.Context, j storage.Job) error {
 		if strings.HasSuffix(j.ID, "7") && j.Attempt == 1 {
@@ -141,7 +141,7 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	if len(accepted) < rounds*10 {
 		t.Errorf("only %d jobs were accepted in %d rounds", len(accepted), rounds)
 	}
-	fmt.Printf("FIGURE kill -9 of a process with the SQLite queue: %d rounds, %d jobs accepted, %d left after the last round, %d lost, %d ran more than once\n",
+	t.Logf("FIGURE kill -9 of a process with the SQLite queue: %d rounds, %d jobs accepted, %d left after the last round, %d lost, %d ran more than once",
 		rounds, len(accepted), left.Ready+left.Delayed+left.Active, lost, twice)
 }
 

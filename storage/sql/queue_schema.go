@@ -17,7 +17,8 @@ const (
 // steps. The number of steps that were taken is the version that the file has.
 // Times are Unix milliseconds.
 var components = map[string][]string{
-	"queue": {`
+	"queue": {
+		`
 		CREATE TABLE queue_jobs (
 			seq          INTEGER PRIMARY KEY AUTOINCREMENT,
 			queue        TEXT NOT NULL,
@@ -45,7 +46,8 @@ var components = map[string][]string{
 		) WITHOUT ROWID;
 		CREATE INDEX queue_ids_expires ON queue_ids (expires) WHERE job = 0`,
 	},
-	"cache": {`
+	"cache": {
+		`
 		CREATE TABLE cache_values (
 			key     TEXT PRIMARY KEY,
 			value   BLOB NOT NULL,

@@ -29,6 +29,7 @@ func openQueue(t *testing.T, path string, o QueueOptions) *Queue {
 
 // Checklist: configuration 81, 82, 83
 func TestQueueSuite(t *testing.T) {
+	storagetest.Engine(t, engineOf(t, servers(t)[SQLite]))
 	storagetest.TestQueue(t, func(t *testing.T) storage.Queue {
 		return openQueue(t, filepath.Join(t.TempDir(), "queue.db"), QueueOptions{
 			Scope: "hub ключ/", MaxBytes: 1 << 20, Retry: storage.Retry{Base: 20 * time.Millisecond},
@@ -211,7 +212,7 @@ func TestJobsMoveBetweenQueues(t *testing.T) {
 
 func TestBadQueueFiles(t *testing.T) {
 	dir := t.TempDir()
-	for name, make := range map[string]func(path string) error{
+	for name, prepare := range map[string]func(path string) error{
 		"not a database": func(path string) error {
 			return os.WriteFile(path, []byte(strings.Repeat("no database ", 1000)), 0o600)
 		},
@@ -226,7 +227,7 @@ func TestBadQueueFiles(t *testing.T) {
 		},
 	} {
 		path := filepath.Join(dir, name+".db")
-		if err := make(path); err != nil {
+		if err := prepare(path); err != nil {
 			t.Fatal(err)
 		}
 		q, err := OpenQueue(t.Context(), path, QueueOptions{}, nil)

@@ -28,6 +28,24 @@ func servers(t *testing.T) map[Dialect]Options {
 	}
 }
 
+// engineOf asks a database for its name and version.
+func engineOf(t *testing.T, o Options) string {
+	t.Helper()
+	statement := map[Dialect]string{
+		SQLite: "SELECT 'SQLite ' || sqlite_version()", Postgres: "SELECT 'PostgreSQL ' || current_setting('server_version')", MySQL: "SELECT version()",
+	}[o.Dialect]
+	db, err := open(t.Context(), o.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	var version string
+	if err := db.QueryRowContext(t.Context(), statement).Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	return string(o.Dialect) + ": " + version
+}
+
 // onEach runs a test on every dialect with a table of its own.
 func onEach(t *testing.T, f func(t *testing.T, o Options, table string)) {
 	for dialect, o := range servers(t) {
@@ -64,6 +82,7 @@ func execute(t *testing.T, m *AppManager, statement string, args ...any) {
 func TestAppManagerSuite(t *testing.T) {
 	for dialect, o := range servers(t) {
 		t.Run(string(dialect), func(t *testing.T) {
+			storagetest.Engine(t, engineOf(t, o))
 			storagetest.TestAppEditor(t, func(t *testing.T, apps []*storage.App) storage.AppManager {
 				table := "apps_" + strings.ToLower(rand.Text()[:10])
 				m := openTable(t, o, table)

@@ -18,6 +18,7 @@ import (
 
 // TestAdapter checks one node's adapter against the contract.
 func TestAdapter(t *testing.T, open func(t *testing.T) storage.Adapter) {
+	t.Attr("contract", "adapter")
 	runAll(t, open, []subtest[storage.Adapter]{
 		{"envelopes arrive as they are", adapterEnvelopes},
 		{"every subscriber", adapterSubscribers},

@@ -15,6 +15,7 @@ import (
 // returns n of them, ready to exchange envelopes. A driver between nodes passes
 // TestAdapter too.
 func TestAdapterCluster(t *testing.T, open func(t *testing.T, n int) []storage.Adapter) {
+	t.Attr("contract", "adapter cluster")
 	subtests := []struct {
 		name string
 		run  func(t *testing.T, nodes []storage.Adapter)

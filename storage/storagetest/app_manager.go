@@ -15,6 +15,7 @@ import (
 // TestAppManager checks an app manager against its contract. open returns a store
 // that holds exactly the given apps.
 func TestAppManager(t *testing.T, open func(t *testing.T, apps []*storage.App) storage.AppManager) {
+	t.Attr("contract", "app_manager")
 	subtests := []struct {
 		name string
 		run  func(t *testing.T, m storage.AppManager, apps []*storage.App)

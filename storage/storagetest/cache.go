@@ -15,6 +15,7 @@ import (
 // TestCache checks a cache against its contract. It needs room for some hundred
 // keys and 1 MiB.
 func TestCache(t *testing.T, open func(t *testing.T) storage.Cache) {
+	t.Attr("contract", "cache")
 	runAll(t, open, []subtest[storage.Cache]{
 		{"values", cacheValues},
 		{"missing", cacheMissing},

@@ -52,6 +52,13 @@ type SizeLimited interface {
 // weird is part of most names and values: nothing in it may be special.
 const weird = "ключ 🔑 {a}:*?[b]%_'\"\\;--\n\t$1"
 
+// Engine names the driver that a test runs, and what really answers it, such as
+// "postgres: PostgreSQL 15.19". The command internal/house/matrix shows it.
+func Engine(t *testing.T, name string) {
+	t.Helper()
+	t.Attr("engine", strings.Join(strings.Fields(name), " "))
+}
+
 // unique is a name no other test uses.
 func unique() string { return strings.ToLower(rand.Text()[:12]) + weird }
 

@@ -17,6 +17,7 @@ import (
 // queue that has them. open should set a delay before retries of some 20 ms, so
 // that the suite is fast. It needs room for some thousand jobs and 1 MiB.
 func TestQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
+	t.Attr("contract", "queue")
 	runAll(t, open, []subtest[storage.Queue]{
 		{"jobs arrive as they are", queueJobs},
 		{"jobs wait for a worker", queueWait},

@@ -12,6 +12,7 @@ import (
 
 // TestRateLimiter checks a rate limiter against its contract.
 func TestRateLimiter(t *testing.T, open func(t *testing.T) storage.RateLimiter) {
+	t.Attr("contract", "rate_limiter")
 	runAll(t, open, []subtest[storage.RateLimiter]{
 		{"up to the limit", limiterLimit},
 		{"several events", limiterSeveral},
