@@ -5,7 +5,7 @@
 // suite that every driver must pass.
 //
 // Contracts are small. What only some drivers can do is an optional interface,
-// found by type assertion: AppEditor, AppWatcher, DeadLetters, Handover, Adopter,
+// found by type assertion: AppEditor, AppWatcher, Clustered, DeadLetters, Handover, Adopter,
 // Tuner, Drainer, Checker.
 package storage
 
@@ -25,6 +25,9 @@ var (
 	ErrKeyTaken = fmt.Errorf("key is used by another app: %w", ErrConflict)
 	// ErrFull says that a bounded store has no room for another entry.
 	ErrFull = errors.New("store is full")
+	// ErrTooLarge says that an entry is larger than the store takes at all. It is an
+	// ErrFull too.
+	ErrTooLarge = fmt.Errorf("too large: %w", ErrFull)
 	// ErrClosed says that the driver was closed, usually because a reload has
 	// replaced it. The caller takes the current driver and tries again.
 	ErrClosed = errors.New("driver is closed")

@@ -12,6 +12,9 @@ const (
 	KindUserEvent
 	// KindCloseUser closes all sockets of User with Code and Reason.
 	KindCloseUser
+	// KindControl is a word of one node's hub to the hubs of the others, in Data. It
+	// is of no app.
+	KindControl
 )
 
 // Envelope is what an adapter carries between nodes. It is immutable once
@@ -32,4 +35,28 @@ type Envelope struct {
 	User   string `json:"user,omitempty"`
 	Code   int    `json:"code,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Node is the hub that has published the envelope, by an id that no other hub
+	// ever has, and Seq counts what that hub has published. Both are zero where
+	// nobody asks for them.
+	Node string `json:"node,omitempty"`
+	Seq  uint64 `json:"seq,omitempty"`
+}
+
+// Topic is what a node may ask an adapter for: a channel of an app, or a user of
+// one by the name of its channel. The zero Topic is that of KindControl.
+type Topic struct{ App, Channel string }
+
+// UserTopic is where the envelopes of a signed-in user are.
+func UserTopic(app, user string) Topic { return Topic{app, ServerToUser + user} }
+
+// Topic is where the envelope belongs.
+func (e *Envelope) Topic() Topic {
+	switch e.Kind {
+	case KindControl:
+		return Topic{}
+	case KindUserEvent, KindCloseUser:
+		return UserTopic(e.App, e.User)
+	default:
+		return Topic{e.App, e.Channel}
+	}
 }
