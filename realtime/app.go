@@ -22,10 +22,16 @@ type App struct {
 	meter  *appMeter
 
 	sockets atomic.Int64
-	shards  [shards]shard
+	// elsewhere is the number of connections on other nodes.
+	elsewhere atomic.Int64
+	shards    [shards]shard
 
 	usersMu sync.Mutex
 	users   map[string]*user
+	// usersElsewhere are the other nodes where a user is signed in.
+	usersElsewhere map[string][]*peer
+	// signing counts the connections that are about to be a user's.
+	signing map[string]int
 	// watchers are the connections that watch a user, by the watched user's id.
 	watchers map[string]map[*Conn]struct{}
 }
@@ -99,7 +105,7 @@ func (h *Hub) addApp(record *storage.App, term uint64) *App {
 	if a := h.apps[record.ID]; a != nil {
 		return a
 	}
-	a := &App{hub: h, id: record.ID, meter: h.metrics.app(record.ID), users: map[string]*user{}, watchers: map[string]map[*Conn]struct{}{}}
+	a := &App{hub: h, id: record.ID, meter: h.metrics.app(record.ID), users: map[string]*user{}, signing: map[string]int{}, watchers: map[string]map[*Conn]struct{}{}}
 	a.policy.Store(newPolicy(record, term))
 	for i := range a.shards {
 		a.shards[i].conns = map[string]*Conn{}

@@ -7,8 +7,8 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
-// channel is one occupied channel on this node. It exists while it has
-// subscriptions.
+// channel is one occupied channel. It exists while it has subscriptions on any
+// node.
 type channel struct {
 	app  *App
 	info protocol.Channel
@@ -26,6 +26,13 @@ type channel struct {
 	// lastSeq counts them.
 	last    protocol.Frame
 	lastSeq uint64
+
+	// elsewhere is the number of subscriptions on each other node, and
+	// elsewhereCount their sum.
+	elsewhere      map[*peer]int
+	elsewhereCount int
+	// wanted is the epoch of the cluster's links in which the channel was asked for.
+	wanted atomic.Uint64
 
 	// countDirty asks for a subscription_count event with the next tick.
 	countDirty atomic.Bool
@@ -70,7 +77,11 @@ func (ch *channel) unpin() {
 
 // dropLocked takes the channel out of the table when nothing holds it.
 func (ch *channel) dropLocked(s *shard) {
-	if ch.count == 0 && ch.pins == 0 && !ch.gone {
+	if ch.count > 0 || ch.pins > 0 || ch.gone {
+		return
+	}
+	ch.app.hub.cluster.unwant(ch)
+	if ch.elsewhereCount == 0 {
 		delete(s.channels, ch.info.Name)
 		ch.gone = true
 	}
@@ -97,6 +108,7 @@ func (ch *channel) join(c *Conn, m *protocol.Member, reply func()) (*subscriptio
 	c.channels.Add(1)
 	ch.partFor(c).add(sub)
 	ch.markCount()
+	ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, "")
 	return sub, nil
 }
 
@@ -124,6 +136,7 @@ func (sub *subscription) leave() {
 		ch.app.meter.channelRemoved(ch.info.Kind)
 	}
 	ch.markCount()
+	ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, "")
 	ch.dropLocked(s)
 }
 
@@ -178,6 +191,6 @@ func (ch *channel) tellCount() {
 	defer ch.mu.Unlock()
 	ch.countDirty.Store(false)
 	if !ch.gone {
-		ch.send(protocol.SubscriptionCount(ch.info.Name, ch.count), nil)
+		ch.send(protocol.SubscriptionCount(ch.info.Name, ch.count+ch.elsewhereCount), nil)
 	}
 }

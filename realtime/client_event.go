@@ -40,7 +40,7 @@ func (c *Conn) clientEvent(m protocol.Message, now int64) *protocol.Error {
 	defer live.Release()
 	ctx, cancel := context.WithTimeout(context.Background(), driverTimeout)
 	defer cancel()
-	if err := live.Settings.Drivers.Adapter.Publish(ctx, envelope); err != nil {
+	if err := live.broadcast(ctx, envelope); err != nil {
 		live.Settings.Log.Warn("publishing a client event", zap.String("app", c.app.id), zap.Error(err))
 		return &protocol.Error{Code: protocol.CodeBroadcast, Message: "Client event could not be broadcast"}
 	}

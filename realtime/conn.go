@@ -184,7 +184,7 @@ func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
 		h.metrics.refused(a.id, "node_over_capacity")
 		return protocol.ErrNodeOverCapacity
 	}
-	if n := a.sockets.Add(1); p.Limits.MaxConnections > 0 && n > int64(p.Limits.MaxConnections) {
+	if n := a.sockets.Add(1) + a.elsewhere.Load(); p.Limits.MaxConnections > 0 && n > int64(p.Limits.MaxConnections) {
 		a.sockets.Add(-1)
 		h.sockets.Add(-1)
 		h.metrics.refused(a.id, "app_over_quota")
@@ -216,6 +216,7 @@ func (a *App) open(t Transport, hs Handshake) *Conn {
 		s.mu.Unlock()
 		if !taken {
 			a.meter.connected()
+			a.hub.cluster.markApp(a.id)
 			return c
 		}
 	}
@@ -252,6 +253,7 @@ func (c *Conn) Disconnect() {
 		ce.Write(zap.String("app", c.app.id), zap.String("socket_id", c.id), zap.Duration("after", time.Since(c.opened)))
 	}
 	c.app.sockets.Add(-1)
+	c.hub.cluster.markApp(c.app.id)
 	c.app.meter.disconnected()
 	c.hub.sockets.Add(-1)
 }

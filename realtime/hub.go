@@ -30,6 +30,9 @@ type Hub struct {
 	apps   map[string]*App
 
 	refresher refresher
+	cluster   *cluster
+	// endCluster says goodbye to the other nodes, nil while there are none.
+	endCluster func(ctx context.Context)
 
 	workers []*worker
 	wheel   *wheel
@@ -53,6 +56,7 @@ func NewHub(name string) *Hub {
 		apps:    map[string]*App{},
 		stop:    stop,
 	}
+	h.cluster = newCluster(h)
 	h.metrics.countUnreadable(h)
 	h.wheel = newWheel(h)
 	for range runtime.GOMAXPROCS(0) {
@@ -81,6 +85,9 @@ func (h *Hub) Draining() bool { return h.draining.Load() }
 func (h *Hub) Close(ctx context.Context) {
 	h.draining.Store(true)
 	h.closeAll(ctx, protocol.ErrShutdown, 0)
+	if h.endCluster != nil {
+		h.endCluster(ctx)
+	}
 	h.stop()
 	for _, w := range h.workers {
 		w.close()

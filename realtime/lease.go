@@ -105,6 +105,9 @@ func (h *Hub) Start(generation uint64) error {
 		l.leave = leave
 	}
 	h.leaseMu.Unlock()
+	if adapter, ok := l.settings.Drivers.Adapter.(storage.Clustered); ok && !detached {
+		h.cluster.join(generation, adapter)
+	}
 	if detached {
 		ctx, cancel := context.WithTimeout(context.Background(), driverTimeout)
 		defer cancel()
@@ -144,6 +147,7 @@ func (h *Hub) Detach(ctx context.Context, generation uint64) {
 	h.leaseMu.Unlock()
 	changed.apply(h)
 
+	h.cluster.leave(generation)
 	for l.users.Load() > 0 && wait.For(ctx, pollUsers) { //nolint:revive // the condition is the work
 	}
 	if leave == nil {

@@ -1,11 +1,13 @@
 package realtime
 
 import (
+	"slices"
+
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
-// presence is the membership of a presence channel on this node. channel.mu
-// guards it, so the order of its events is the order of its decisions.
+// presence is the membership of a presence channel in the cluster, as this node
+// knows it. channel.mu guards it, so the order of its events is the order of its decisions.
 type presence struct {
 	members map[string]*member
 	order   []*member // join order, for lists
@@ -17,10 +19,12 @@ type presence struct {
 }
 
 // member is one user in a presence channel, with as many connections as joined
-// under its id. The first connection's info is the one that shows.
+// under its id here, and the other nodes where it has any. The first connection's
+// info is the one that shows.
 type member struct {
 	protocol.Member
 	conns int
+	peers []*peer
 }
 
 func newPresence() *presence { return &presence{members: map[string]*member{}} }
@@ -32,21 +36,55 @@ func (p *presence) admit(ch *channel, sub *subscription, m *protocol.Member) *pr
 		if limit := sub.conn.limits().presenceMembers; limit > 0 && len(p.members) >= limit {
 			return protocol.ErrOverCapacity
 		}
-		known = &member{Member: *m}
-		p.members[m.UserID] = known
-		p.order = append(p.order, known)
-		ch.send(protocol.MemberAdded(ch.info.Name, known.Member), nil)
+		known = p.add(ch, *m)
 	}
-	known.conns++
+	if known.conns++; known.conns == 1 {
+		ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, m.UserID)
+	}
 	sub.member = known
 	return nil
+}
+
+// add makes a user a member and tells the others.
+func (p *presence) add(ch *channel, m protocol.Member) *member {
+	known := &member{Member: m}
+	p.members[m.UserID] = known
+	p.order = append(p.order, known)
+	ch.send(protocol.MemberAdded(ch.info.Name, known.Member), nil)
+	return known
 }
 
 // leave ends the membership of sub and tells the others when its user is gone.
 func (p *presence) leave(ch *channel, sub *subscription) {
 	known := sub.member
-	known.conns--
-	if known.conns > 0 {
+	if known.conns--; known.conns == 0 {
+		ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, known.UserID)
+	}
+	p.drop(ch, known)
+}
+
+// arrive takes a user who is present on another node.
+func (p *presence) arrive(ch *channel, from *peer, m protocol.Member) {
+	known := p.members[m.UserID]
+	if known == nil {
+		known = p.add(ch, m)
+	}
+	if !slices.Contains(known.peers, from) {
+		known.peers = append(known.peers, from)
+	}
+}
+
+// depart takes that a user is not present on another node any more.
+func (p *presence) depart(ch *channel, from *peer, id string) {
+	if known := p.members[id]; known != nil {
+		known.peers = slices.DeleteFunc(known.peers, func(other *peer) bool { return other == from })
+		p.drop(ch, known)
+	}
+}
+
+// drop ends the membership of a user who is present nowhere, and tells the others.
+func (p *presence) drop(ch *channel, known *member) {
+	if known.conns > 0 || len(known.peers) > 0 {
 		return
 	}
 	delete(p.members, known.UserID)

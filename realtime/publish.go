@@ -33,7 +33,7 @@ func (l Live) Publish(ctx context.Context, app *storage.App, e Event) error {
 			return fmt.Errorf("keeping the event of a cache channel: %w", err)
 		}
 	}
-	if err := l.Settings.Drivers.Adapter.Publish(ctx, envelope); err != nil {
+	if err := l.broadcast(ctx, envelope); err != nil {
 		return fmt.Errorf("publishing through the adapter: %w", err)
 	}
 	return nil
@@ -41,7 +41,7 @@ func (l Live) Publish(ctx context.Context, app *storage.App, e Event) error {
 
 // CloseUser closes every socket of a signed-in user on every node with e.
 func (l Live) CloseUser(ctx context.Context, app *storage.App, user string, e *protocol.Error) error {
-	return l.Settings.Drivers.Adapter.Publish(ctx, &protocol.Envelope{
+	return l.broadcast(ctx, &protocol.Envelope{
 		Kind: protocol.KindCloseUser, App: app.ID, User: user, Code: e.Code, Reason: e.Message,
 	})
 }
@@ -49,11 +49,15 @@ func (l Live) CloseUser(ctx context.Context, app *storage.App, user string, e *p
 // deliver hands an envelope to the connections of this node. Adapters call it in
 // the order of each channel.
 func (h *Hub) deliver(e *protocol.Envelope) {
-	a := h.liveApp(e.App)
-	if a == nil {
-		return
+	var a *App
+	if e.Kind != protocol.KindControl {
+		if a = h.liveApp(e.App); a == nil || e.Node != "" && h.cluster.window.twice(e.Node, e.Seq) {
+			return
+		}
 	}
 	switch e.Kind {
+	case protocol.KindControl:
+		h.cluster.hear(e)
 	case protocol.KindEvent:
 		if ch := a.channel(e.Channel); ch != nil {
 			ch.publish(e)

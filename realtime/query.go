@@ -86,7 +86,7 @@ func (a *App) channelStates(prefix string) []ChannelState {
 func (ch *channel) state() ChannelState {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	state := ChannelState{Name: ch.info.Name, Subscriptions: ch.count, Presence: ch.presence != nil}
+	state := ChannelState{Name: ch.info.Name, Subscriptions: ch.count + ch.elsewhereCount, Presence: ch.presence != nil}
 	if ch.presence != nil {
 		state.Users = len(ch.presence.order)
 	}

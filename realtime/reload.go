@@ -44,6 +44,9 @@ var ReloadEffects = map[string]Effect{
 	"DrainPeriod":           NextCheck,
 	"DrainTimeout":          NextCheck,
 
+	"Cluster.Heartbeat":   AtOnce,
+	"Cluster.NodeTimeout": AtOnce,
+
 	"Socket.MaxPayload":   NewConnections,
 	"Socket.MaxMessages":  NextOperation,
 	"Socket.MaxBytes":     NextOperation,

@@ -31,6 +31,7 @@ type Settings struct {
 	// DrainTimeout ends the drain, whatever is left. Default: 10s.
 	DrainTimeout time.Duration
 
+	Cluster     ClusterSettings
 	Socket      SocketSettings
 	Limits      LimitSettings
 	Idempotency IdempotencySettings
@@ -40,6 +41,15 @@ type Settings struct {
 
 	// Log is the logger of this configuration.
 	Log *zap.Logger
+}
+
+// ClusterSettings are those of a hub with an adapter between nodes.
+type ClusterSettings struct {
+	// Heartbeat is the time between two signs of life. Default: 3s.
+	Heartbeat time.Duration
+	// NodeTimeout is the silence after which another node is gone, with its members
+	// and counts. It is at least three times the heartbeat. Default: 10s.
+	NodeTimeout time.Duration
 }
 
 // SocketSettings bound one connection.
@@ -167,6 +177,7 @@ func DefaultSettings() Settings {
 		HealthTimeout:         2 * time.Second,
 		DrainPeriod:           5 * time.Second,
 		DrainTimeout:          10 * time.Second,
+		Cluster:               ClusterSettings{Heartbeat: 3 * time.Second, NodeTimeout: 10 * time.Second},
 		Socket: SocketSettings{
 			MaxPayload:   64 << 10,
 			MaxMessages:  1000,

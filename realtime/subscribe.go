@@ -137,6 +137,7 @@ func (c *Conn) enter(info protocol.Channel, m *protocol.Member) *protocol.Error 
 	}
 	ch := c.app.pin(info)
 	defer ch.unpin()
+	c.hub.cluster.want(ch)
 	cached, seen := c.cachedEvent(ch)
 	if sub != nil {
 		sub.channel.mu.Lock()

@@ -52,16 +52,22 @@ func (c *Conn) signin(m protocol.Message) *protocol.Error {
 // signin makes c a connection of u, tells watchers if u has just come online,
 // and answers with success and the state of the users that c watches.
 func (a *App) signin(c *Conn, u protocol.User, success protocol.Frame) {
+	a.wantUser(u.ID)
 	a.usersMu.Lock()
 	defer a.usersMu.Unlock()
+	a.signing[u.ID]--
+	defer a.unwantUserLocked(u.ID)
 	known := a.users[u.ID]
 	if c.currentUser() != known || known == nil {
 		a.signoutLocked(c)
 		known = a.users[u.ID]
 		if known == nil {
+			if !a.isOnlineLocked(u.ID) {
+				a.tellWatchersLocked(protocol.WatchlistEvents([]string{u.ID}, nil), u.ID)
+			}
 			known = &user{id: u.ID, conns: map[*Conn]struct{}{}}
 			a.users[u.ID] = known
-			a.tellWatchersLocked(protocol.WatchlistEvents([]string{u.ID}, nil), u.ID)
+			a.hub.cluster.markUser(a.id, u.ID)
 		}
 		known.conns[c] = struct{}{}
 	} else {
@@ -95,7 +101,7 @@ func (a *App) watchLocked(c *Conn, ids []string) {
 			continue
 		}
 		set[c] = struct{}{}
-		if a.users[id] != nil {
+		if a.isOnlineLocked(id) {
 			online = append(online, id)
 		} else {
 			offline = append(offline, id)
@@ -144,7 +150,34 @@ func (a *App) signoutLocked(c *Conn) {
 	delete(u.conns, c)
 	if len(u.conns) == 0 {
 		delete(a.users, u.id)
-		a.tellWatchersLocked(protocol.WatchlistEvents(nil, []string{u.id}), u.id)
+		a.hub.cluster.markUser(a.id, u.id)
+		a.unwantUserLocked(u.id)
+		if !a.isOnlineLocked(u.id) {
+			a.tellWatchersLocked(protocol.WatchlistEvents(nil, []string{u.id}), u.id)
+		}
+	}
+}
+
+// wantUser asks the adapters for the events of a user who is about to sign in.
+func (a *App) wantUser(id string) {
+	a.usersMu.Lock()
+	a.signing[id]++
+	known := a.users[id] != nil
+	a.usersMu.Unlock()
+	if !known && a.hub.cluster.epoch.Load() > 0 {
+		a.hub.cluster.wantTopic(protocol.UserTopic(a.id, id))
+	}
+}
+
+// unwantUserLocked ends that for a user who is not signed in here, and not about
+// to be.
+func (a *App) unwantUserLocked(id string) {
+	if a.signing[id] > 0 {
+		return
+	}
+	delete(a.signing, id)
+	if a.users[id] == nil && a.hub.cluster.epoch.Load() > 0 {
+		a.hub.cluster.unwantTopic(protocol.UserTopic(a.id, id))
 	}
 }
 
