@@ -51,6 +51,7 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 		ofHub("DELETE /sockudo/hubs/{hub}/connections/{socket_id}", adminKick),
 		ofHub("POST /sockudo/hubs/{hub}/drain", adminDrain),
 		ofHub("DELETE /sockudo/hubs/{hub}/drain", adminResume),
+		ofHub("GET /sockudo/hubs/{hub}/nodes", adminNodes),
 		ofHub("GET /sockudo/hubs/{hub}/health/live", adminLive),
 		ofHub("GET /sockudo/hubs/{hub}/health/ready", adminReady),
 		ofHub("GET /sockudo/hubs/{hub}/usage", adminUsage),
@@ -87,6 +88,11 @@ func adminHubs(w http.ResponseWriter, _ *http.Request) error {
 
 func adminHub(w http.ResponseWriter, _ *http.Request, h *hub) error {
 	return answer(w, http.StatusOK, h.state())
+}
+
+// adminNodes lists the other nodes of the cluster.
+func adminNodes(w http.ResponseWriter, _ *http.Request, h *hub) error {
+	return answer(w, http.StatusOK, h.Nodes())
 }
 
 func adminApps(w http.ResponseWriter, r *http.Request, h *hub) error {

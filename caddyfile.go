@@ -22,6 +22,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		name NAME                             # default
 //		env_overrides on|off                  # on
 //		mode production|development           # production
+//		role default|api                      # default [server_role]
 //		node_id TEXT                          # random, as long as the process lasts
 //		max_connections N                     # 0: unlimited
 //		activity_timeout DURATION             # 120s
@@ -79,6 +80,12 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		}
 //		database DRIVER { ... }               # settings for drivers that have none of their own
 //		adapter DRIVER { ... }                # local
+//		cluster_health {                      # for adapters between nodes
+//			enabled on|off                    # on
+//			heartbeat DURATION                # 3s [heartbeat_interval_ms N]
+//			node_timeout DURATION             # 10s [node_timeout_ms N]
+//			cleanup DURATION                  # 1s [cleanup_interval_ms N]
+//		}
 //		cache DRIVER { ... }                  # memory
 //		queue DRIVER { ... }                  # sqlite
 //		rate_limiter [DRIVER] {               # memory

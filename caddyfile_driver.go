@@ -90,6 +90,9 @@ func parseDriver(d *caddyfile.Dispenser, kind string) (json.RawMessage, error) {
 		if isLaterOfDriver(namespaces[kind], word) {
 			return true, d.Errf("%s: %s %w", kind, word, errLater)
 		}
+		if kind == kindAdapter && word == "cluster_health" {
+			return true, d.Errf("%s: cluster_health is written beside it: cluster_health { ... }", kind)
+		}
 		if kind == kindApps && word == "cache" {
 			return true, d.Errf("%s: cache is written beside it: app_cache { ... }", kind)
 		}

@@ -19,6 +19,10 @@ type HubConfig struct {
 	// everybody knows from the documentation are warned about. Default: production.
 	Mode string `json:"mode,omitempty" words:"production development"`
 
+	// Role is "default", or "api" for a node that publishes and answers the HTTP API
+	// and takes no sockets. Default: default.
+	Role string `json:"role,omitempty" words:"default api"`
+
 	// NodeID names this process to other nodes and in the admin API. Default: a
 	// random name that lasts as long as the process.
 	NodeID string `json:"node_id,omitempty"`
@@ -70,6 +74,9 @@ type HubConfig struct {
 	// AdapterRaw selects what carries events between nodes, a module in the
 	// namespace sockudo.adapters. Default: local, for one node.
 	AdapterRaw json.RawMessage `json:"adapter,omitempty" caddy:"namespace=sockudo.adapters inline_key=driver"`
+
+	// Cluster says how nodes watch each other that an adapter joins.
+	Cluster *ClusterConfig `json:"cluster_health,omitempty"`
 
 	// CacheRaw selects what keeps the last events of cache channels and the keys of
 	// idempotent publishes, a module in the namespace sockudo.caches. Default: memory.

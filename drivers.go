@@ -56,7 +56,7 @@ var driverPackages = map[string]string{
 var laterOfDriver = map[string][]string{
 	"sockudo.adapters": {
 		"fallback_to_local", "socket_counting", "enable_socket_counting", "aggregate_counts", "fast_presence_transitions",
-		"cluster_health", "request_timeout", "buffer_multiplier_per_cpu",
+		"request_timeout", "buffer_multiplier_per_cpu",
 	},
 }
 

@@ -118,8 +118,8 @@ func TestEnvironmentRefusals(t *testing.T) {
 		"no driver":        {map[string]string{"ADAPTER_DRIVER": "redis"}, `environment variable ADAPTER_DRIVER: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis`},
 		"later":            {map[string]string{"HISTORY_ENABLED": "true"}, "environment variable HISTORY_ENABLED: is not supported yet by this version"},
 		"compression":      {map[string]string{"WEBSOCKET_COMPRESSION": "shared"}, "environment variable WEBSOCKET_COMPRESSION: is not supported yet by this version"},
-		"role":             {map[string]string{"SOCKUDO_SERVER_ROLE": "api"}, "environment variable SOCKUDO_SERVER_ROLE: is not supported yet by this version"},
-		"no role":          {map[string]string{"SOCKUDO_SERVER_ROLE": "x"}, `environment variable SOCKUDO_SERVER_ROLE: "x" is neither default nor api`},
+		"role":             {map[string]string{"SOCKUDO_SERVER_ROLE": "api"}, "role: api needs an adapter that reaches other nodes, and local does not"},
+		"no role":          {map[string]string{"SOCKUDO_SERVER_ROLE": "x"}, `environment variable SOCKUDO_SERVER_ROLE: role: "x" is not one of default, api`},
 	} {
 		_, err := resolveEnv(t, "", c.env)
 		t.Run(name, func(t *testing.T) { expectError(t, err, c.want) })
@@ -160,6 +160,10 @@ func TestVariables(t *testing.T) {
 		"USER_AUTHENTICATION_TIMEOUT=7":             {"", func(s *realtime.Settings) { s.AuthenticationTimeout = 7 * second }},
 		"HEALTH_CHECK_TIMEOUT_MS=7":                 {"", func(s *realtime.Settings) { s.HealthTimeout = 7 * time.Millisecond }},
 		"HTTP_API_USAGE_ENABLED=yes":                {"usage off", func(s *realtime.Settings) { s.HTTP.Usage = true }},
+		"CLUSTER_HEALTH_ENABLED=false":              {"", func(s *realtime.Settings) { s.Cluster.Off = true }},
+		"CLUSTER_HEALTH_HEARTBEAT_INTERVAL=700":     {"", func(s *realtime.Settings) { s.Cluster.Heartbeat = 700 * time.Millisecond }},
+		"CLUSTER_HEALTH_NODE_TIMEOUT=77000":         {"", func(s *realtime.Settings) { s.Cluster.NodeTimeout = 77 * second }},
+		"CLUSTER_HEALTH_CLEANUP_INTERVAL=700":       {"", func(s *realtime.Settings) { s.Cluster.Cleanup = 700 * time.Millisecond }},
 		"INSTANCE_PROCESS_ID=node-7":                {"node_id n", func(s *realtime.Settings) { s.NodeID = "node-7" }},
 		"WEBSOCKET_MAX_PAYLOAD_KB=7":                {"", func(s *realtime.Settings) { s.Socket.MaxPayload = 7 << 10 }},
 		"WEBSOCKET_MAX_MESSAGES=none":               {"", func(s *realtime.Settings) { s.Socket.MaxMessages = 0 }},

@@ -17,6 +17,11 @@ var variables = []variable{
 	{"USER_AUTHENTICATION_TIMEOUT", func(c *HubConfig) any { return &c.AuthenticationTimeout }, unit("s")},
 	{"HEALTH_CHECK_TIMEOUT_MS", func(c *HubConfig) any { return &c.HealthTimeout }, unit("ms")},
 	{"HTTP_API_USAGE_ENABLED", func(c *HubConfig) any { return &c.Usage }, envSwitch},
+	{"SOCKUDO_SERVER_ROLE", func(c *HubConfig) any { return &c.Role }, lower},
+	{"CLUSTER_HEALTH_ENABLED", func(c *HubConfig) any { return &section(&c.Cluster).Enabled }, envSwitch},
+	{"CLUSTER_HEALTH_HEARTBEAT_INTERVAL", func(c *HubConfig) any { return &section(&c.Cluster).Heartbeat }, unit("ms")},
+	{"CLUSTER_HEALTH_NODE_TIMEOUT", func(c *HubConfig) any { return &section(&c.Cluster).NodeTimeout }, unit("ms")},
+	{"CLUSTER_HEALTH_CLEANUP_INTERVAL", func(c *HubConfig) any { return &section(&c.Cluster).Cleanup }, unit("ms")},
 	{"INSTANCE_PROCESS_ID", func(c *HubConfig) any { return &c.NodeID }, nil},
 	{"WEBSOCKET_MAX_PAYLOAD_KB", func(c *HubConfig) any { return &section(&c.WebSocket).MaxPayload }, unit("KiB")},
 	{"WEBSOCKET_MAX_MESSAGES", func(c *HubConfig) any { return &section(&c.WebSocket).MaxMessages }, zeroIsNone},
@@ -150,13 +155,6 @@ func (e *environment) readLater() {
 	}
 	if text, ok := e.get("WEBSOCKET_COMPRESSION"); ok && !strings.EqualFold(text, "disabled") {
 		e.fail("WEBSOCKET_COMPRESSION", errLater)
-	}
-	switch text, _ := e.get("SOCKUDO_SERVER_ROLE"); text {
-	case "", "default":
-	case "api":
-		e.fail("SOCKUDO_SERVER_ROLE", errLater)
-	default:
-		e.fail("SOCKUDO_SERVER_ROLE", fmt.Errorf("%q is neither default nor api", text))
 	}
 }
 

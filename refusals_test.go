@@ -99,7 +99,7 @@ func TestCaddyfileRefusals(t *testing.T) {
 // What this version does not have is refused by name, in both doors.
 func TestLater(t *testing.T) {
 	hub := []string{
-		"role", "recovery", "history", "presence_history", "versioned_messages", "annotations",
+		"recovery", "history", "presence_history", "versioned_messages", "annotations",
 		"delta_compression", "tag_filtering", "webhooks", "push", "ephemeral", "echo_control", "event_name_filtering",
 	}
 	inside := map[string][]string{
@@ -132,7 +132,7 @@ func TestLater(t *testing.T) {
 		check("app demo {\nnamespace chat {\n"+word+" on\n}\n}", "4",
 			`{"apps": [{"channel_namespaces": [{"`+word+`": true}]}]}`, "apps.0.channel_namespaces.0."+word)
 	}
-	for _, word := range []string{"fallback_to_local", "socket_counting", "cluster_health", "request_timeout"} {
+	for _, word := range []string{"fallback_to_local", "socket_counting", "request_timeout"} {
 		_, err := parse("adapter local {\n" + word + " on\n}")
 		expectError(t, err, "adapter: "+word+later+", at Testfile:3")
 		expectError(t, json.Unmarshal([]byte(`{"adapter": {"driver": "local", "`+word+`": true}}`), new(Handler)), "adapter."+word+later)

@@ -102,6 +102,9 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	}
 	d.appCache = c.AppCache.options()
 	d.needsQueue = c.QueueRaw != nil
+	if err := d.checkCluster(c); err != nil {
+		return nil, err
+	}
 	if c.AppCache != nil && d.drivers[kindApps].driver == defaultDrivers[kindApps] {
 		d.warnings = append(d.warnings, "app_cache has no effect on the app manager memory")
 	}
@@ -140,12 +143,16 @@ func (c *HubConfig) settings() (realtime.Settings, error) {
 	s.HealthTimeout = c.HealthTimeout.or(s.HealthTimeout)
 	s.DrainPeriod = c.DrainPeriod.or(s.DrainPeriod)
 	s.DrainTimeout = c.DrainTimeout.or(max(s.DrainTimeout, s.DrainPeriod+5*time.Second))
+	s.PublishOnly = c.Role == "api"
 	s.HTTP.Usage = c.Usage.or(s.HTTP.Usage)
 	switch {
 	case s.DrainPeriod > s.DrainTimeout:
 		return s, fmt.Errorf("drain_period %v is longer than drain_timeout %v", s.DrainPeriod, s.DrainTimeout)
 	case s.ActivityTimeout%time.Second != 0:
 		return s, fmt.Errorf("activity_timeout: %v is not a number of whole seconds, in which clients are told it", s.ActivityTimeout)
+	}
+	if err := c.Cluster.settings(&s.Cluster); err != nil {
+		return s, at("cluster_health", err)
 	}
 	c.limits(&s)
 	s.Rate = c.RateLimiter.settings(s.Rate)

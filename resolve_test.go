@@ -59,7 +59,8 @@ func TestBothDoors(t *testing.T) {
 			{"id": "nested", "key": "nested-key", "secret": "s3cr3t", "max_connections": 7, "enable_client_messages": true,
 				"allowed_origins": ["any"], "channel_namespaces": [{"name": "chat", "pattern": "^chat:"}], "idempotency": {"ttl": "1m"}}
 		],
-		"app_manager": {"driver": "memory"}, "adapter": {"driver": "local"},
+		"app_manager": {"driver": "memory"}, "adapter": {"driver": "local"}, "server_role": "default",
+		"cluster_health": {"enabled": true, "heartbeat_interval_ms": 2000, "node_timeout": "9s", "cleanup": "500ms"},
 		"cache": {"driver": "memory", "max_entries": 500, "max_bytes": 1048576},
 		"queue": {"driver": "memory", "max_bytes": 2000000, "reliability": {"max_attempts": 3, "retry_base": 500000000,
 			"retry_max": 60000000000, "retry_jitter": 0.1, "deduplication_ttl": 60000000000, "failed_retention": 0, "memory_capacity": 1000}},
@@ -126,6 +127,7 @@ func TestSpellings(t *testing.T) {
 		"rate_limiter {\nenabled on\n}":             "rate_limiter memory",
 		"rate_limiter {\nlimits {\n}\n}":            "rate_limiter",
 		"app_manager memory":                        "apps memory",
+		"cluster_health {\ncleanup 2s\n}":           "cluster_health {\ncleanup_interval_ms 2000\n}",
 	} {
 		a, _ := settingsOf(t, one)
 		b, _ := settingsOf(t, other)

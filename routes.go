@@ -14,6 +14,10 @@ import (
 // ServeHTTP answers the hub's paths and leaves all others to the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if key, ok := socketKey(r.URL); ok {
+		if h.publishesOnly() {
+			http.NotFound(w, r)
+			return nil
+		}
 		stayOpen(r)
 		h.socket.ServeHTTP(w, r, key, clientIP(r))
 		return nil
@@ -70,6 +74,16 @@ func (h *Handler) servesUsage() bool {
 	}
 	defer live.Release()
 	return live.Settings.HTTP.Usage
+}
+
+// publishesOnly reports whether this is a node without sockets.
+func (h *Handler) publishesOnly() bool {
+	live, err := h.hub.Live()
+	if err != nil {
+		return false
+	}
+	defer live.Release()
+	return live.Settings.PublishOnly
 }
 
 // stayOpen lifts the server's idle timeouts from the stream of a socket: it reads

@@ -84,19 +84,19 @@ func (t *tenure) writeApps() {
 }
 
 func (t *tenure) keepWriting(ctx context.Context) {
-	log := t.log.With(zap.String("hub", t.hub.Name()))
+	logger := t.log.With(zap.String("hub", t.hub.Name()))
 	for attempt := 1; ctx.Err() == nil; attempt++ {
 		bounded, cancel := context.WithTimeout(ctx, writeAppsTimeout)
 		stored, err := t.written.Store(bounded)
 		cancel()
 		if len(stored) > 0 {
-			log.Info("apps of the configuration written into their store", zap.Strings("apps", stored))
+			logger.Info("apps of the configuration written into their store", zap.Strings("apps", stored))
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return
 		case errors.Is(err, storage.ErrConflict) && attempt > 1, attempt == writeAppsAttempts:
-			log.Error("apps of the configuration are served, but their store lacks them", zap.Error(err))
+			logger.Error("apps of the configuration are served, but their store lacks them", zap.Error(err))
 			return
 		}
 		select {

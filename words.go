@@ -42,11 +42,12 @@ var lexicons = map[reflect.Type]lexicon{
 		aliases: map[string]alias{
 			"user_authentication_timeout": {"authentication_timeout", nil},
 			"health_check_timeout_ms":     {"health_timeout", unit("ms")},
+			"server_role":                 {"role", nil},
 		},
 		later: []string{
-			"role", "server_role", "recovery", "connection_recovery", "history",
+			"recovery", "connection_recovery", "history",
 			"presence_history", "versioned_messages", "annotations", "delta_compression", "tag_filtering", "webhooks",
-			"push", "ephemeral", "echo_control", "event_name_filtering", "ai_transport", "ably_compat", "cluster_health",
+			"push", "ephemeral", "echo_control", "event_name_filtering", "ai_transport", "ably_compat",
 		},
 		caddys: map[string]string{
 			"host": "the site address or bind", "port": "the site address", "debug": "the global option debug",
@@ -54,6 +55,11 @@ var lexicons = map[reflect.Type]lexicon{
 			"shutdown_grace_period": "the global option grace_period",
 		},
 	},
+	reflect.TypeFor[ClusterConfig](): {aliases: map[string]alias{
+		"heartbeat_interval_ms": {"heartbeat", unit("ms")},
+		"node_timeout_ms":       {"node_timeout", unit("ms")},
+		"cleanup_interval_ms":   {"cleanup", unit("ms")},
+	}},
 	reflect.TypeFor[AppCacheConfig]():  {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}, "negative_ttl_seconds": {"negative_ttl", unit("s")}}},
 	reflect.TypeFor[AppConfig]():       {later: laterOfPolicy},
 	reflect.TypeFor[AppPolicy]():       {later: laterOfPolicy},

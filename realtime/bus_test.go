@@ -175,7 +175,7 @@ func joinCluster(t *testing.T, b *bus, cache storage.Cache, i int, change func(*
 	node := &clusterNode{bus: b.open(t)}
 	node.fixture = newFixture(t, func(app *storage.App, s *realtime.Settings) {
 		s.NodeID = fmt.Sprint("node-", i)
-		s.Cluster = realtime.ClusterSettings{Heartbeat: 40 * time.Millisecond, NodeTimeout: time.Second}
+		s.Cluster = realtime.ClusterSettings{Heartbeat: 40 * time.Millisecond, NodeTimeout: time.Second, Cleanup: 50 * time.Millisecond}
 		s.Drivers.Adapter, s.Drivers.Cache = node.bus, cache
 		app.Features.SubscriptionCount = true
 		if change != nil {

@@ -22,8 +22,8 @@ const (
 	gatherFacts = 10 * time.Millisecond
 	// gatherSnapshots is the least time between two tellings of everything.
 	gatherSnapshots = 250 * time.Millisecond
-	// lookAtPeers is how often the cluster looks for what is due.
-	lookAtPeers = 200 * time.Millisecond
+	// lookAtPeers is how often the cluster looks whether anything is due.
+	lookAtPeers = 50 * time.Millisecond
 	// controlTimeout bounds one word to the other nodes.
 	controlTimeout = 2 * time.Second
 )
@@ -42,7 +42,7 @@ type cluster struct {
 	hub *Hub
 	// self is the id of this hub, which no other ever has.
 	self string
-	// active says that there is, or was, an adapter between nodes.
+	// active says that this node exchanges facts with others.
 	active atomic.Bool
 	// published numbers envelopes.
 	published atomic.Uint64
@@ -95,22 +95,39 @@ func (c *cluster) join(generation uint64, adapter storage.Clustered) {
 	c.links = append(c.links, link{generation, adapter, stop})
 	c.epoch.Add(1)
 	c.linksMu.Unlock()
-	c.active.Store(true)
 	c.wantAll(adapter)
-	c.resync()
+	c.refresh()
 	c.started.Do(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		stopped := make(chan struct{})
 		c.hub.endCluster = func(bounded context.Context) {
 			cancel()
 			<-stopped
-			c.say(bounded, &control{Type: controlBye})
+			if c.active.Load() {
+				c.say(bounded, &control{Type: controlBye})
+			}
 		}
 		go func() {
 			defer close(stopped)
 			c.run(ctx)
 		}()
 	})
+}
+
+// refresh begins or ends the exchange of facts, as the current settings want it.
+func (c *cluster) refresh() {
+	s := c.hub.settings()
+	_, between := s.Drivers.Adapter.(storage.Clustered)
+	on := between && !s.Cluster.Off
+	switch was := c.active.Swap(on); {
+	case on && len(c.adapters()) > 0: // also when it was on: the adapter may be another
+		c.resync()
+	case was && !on:
+		ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+		defer cancel()
+		c.say(ctx, &control{Type: controlBye})
+		c.forgetAll("nodes do not exchange facts any more")
+	}
 }
 
 // leave ends the use of the adapter of a configuration.
@@ -159,6 +176,7 @@ func (c *cluster) run(ctx context.Context) {
 	ticker := time.NewTicker(lookAtPeers)
 	defer ticker.Stop()
 	last := time.Now()
+	var looked time.Time
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -167,12 +185,18 @@ func (c *cluster) run(ctx context.Context) {
 		case <-c.wake:
 		}
 		c.hub.guard("the cluster", func() {
+			if !c.active.Load() {
+				return
+			}
 			settings := c.hub.settings().Cluster
 			if now := time.Now(); now.Sub(last) > settings.NodeTimeout/2 {
 				c.slept(now)
 			}
 			c.speak(ctx)
-			c.expire(settings.NodeTimeout)
+			if time.Since(looked) >= settings.Cleanup {
+				looked = time.Now()
+				c.expire(settings.NodeTimeout)
+			}
 		})
 		last = time.Now()
 		wait.For(ctx, gatherFacts)

@@ -201,6 +201,14 @@ func (c *cluster) forgetLocked(id, why string) {
 	c.hub.log().Info("another node is gone", zap.String("hub", c.hub.name), zap.String("node", p.name), zap.String("node_instance", p.id), zap.String("why", why))
 }
 
+func (c *cluster) forgetAll(why string) {
+	c.peersMu.Lock()
+	defer c.peersMu.Unlock()
+	for id := range c.peers {
+		c.forgetLocked(id, why)
+	}
+}
+
 // expire forgets the peers that have said nothing for timeout.
 func (c *cluster) expire(timeout time.Duration) {
 	c.peersMu.Lock()

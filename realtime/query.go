@@ -157,7 +157,8 @@ func (h *Hub) Kick(socketID string, e *protocol.Error) bool {
 	return false
 }
 
-// AppState counts what one app has on this node.
+// AppState counts what one app has: connections and users of this node, and the
+// occupancy of the cluster.
 type AppState struct {
 	ID                  string    `json:"app_id"`
 	Enabled             bool      `json:"enabled"`

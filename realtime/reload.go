@@ -36,6 +36,7 @@ const (
 // setting that is missing here fails a test.
 var ReloadEffects = map[string]Effect{
 	"NodeID":                NextCheck,
+	"PublishOnly":           NewConnections,
 	"MaxConnections":        NewConnections,
 	"ActivityTimeout":       AtOnce,
 	"PongTimeout":           NextOperation,
@@ -44,8 +45,10 @@ var ReloadEffects = map[string]Effect{
 	"DrainPeriod":           NextCheck,
 	"DrainTimeout":          NextCheck,
 
+	"Cluster.Off":         AtOnce,
 	"Cluster.Heartbeat":   AtOnce,
 	"Cluster.NodeTimeout": AtOnce,
+	"Cluster.Cleanup":     AtOnce,
 
 	"Socket.MaxPayload":   NewConnections,
 	"Socket.MaxMessages":  NextOperation,
@@ -96,6 +99,9 @@ var ReloadEffects = map[string]Effect{
 func (h *Hub) apply(old, current *Settings, term uint64) {
 	if old.ActivityTimeout != current.ActivityTimeout || old.PongTimeout != current.PongTimeout {
 		h.wheel.reschedule()
+	}
+	if old.Drivers.Adapter != current.Drivers.Adapter || old.Cluster != current.Cluster {
+		h.cluster.refresh()
 	}
 	h.applyApps(current, term)
 }

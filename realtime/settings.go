@@ -13,6 +13,9 @@ import (
 type Settings struct {
 	// NodeID names this process in the admin API and to other nodes.
 	NodeID string
+	// PublishOnly makes a node without sockets: it answers the HTTP API, and asks
+	// other nodes for no channel. Default: off.
+	PublishOnly bool
 	// MaxConnections is the number of sockets on this node; over it a client gets
 	// 4100. Zero means unlimited.
 	MaxConnections int
@@ -45,11 +48,15 @@ type Settings struct {
 
 // ClusterSettings are those of a hub with an adapter between nodes.
 type ClusterSettings struct {
+	// Off keeps presence, counts and users to each node: nodes exchange events only.
+	Off bool
 	// Heartbeat is the time between two signs of life. Default: 3s.
 	Heartbeat time.Duration
 	// NodeTimeout is the silence after which another node is gone, with its members
 	// and counts. It is at least three times the heartbeat. Default: 10s.
 	NodeTimeout time.Duration
+	// Cleanup is how often a node looks for others that are gone. Default: 1s.
+	Cleanup time.Duration
 }
 
 // SocketSettings bound one connection.
@@ -177,7 +184,7 @@ func DefaultSettings() Settings {
 		HealthTimeout:         2 * time.Second,
 		DrainPeriod:           5 * time.Second,
 		DrainTimeout:          10 * time.Second,
-		Cluster:               ClusterSettings{Heartbeat: 3 * time.Second, NodeTimeout: 10 * time.Second},
+		Cluster:               ClusterSettings{Heartbeat: 3 * time.Second, NodeTimeout: 10 * time.Second, Cleanup: time.Second},
 		Socket: SocketSettings{
 			MaxPayload:   64 << 10,
 			MaxMessages:  1000,

@@ -36,6 +36,7 @@ var titles = []struct{ kind, title, intro string }{
 	{"NamespaceConfig", "namespace", "`namespace NAME { … }` in an app, any number of times. In JSON, an object in the list `channel_namespaces`."},
 	{"AppIdempotency", "idempotency of an app", ""},
 	{"AppCacheConfig", "app_cache", "For app managers other than `memory`."},
+	{"ClusterConfig", "cluster_health", "For adapters between nodes."},
 	{"RateLimiterConfig", "rate_limiter", "`rate_limiter [DRIVER] { … }`. Words that are not listed belong to the driver."},
 	{"RateLimits", "limits", "In `rate_limiter`."},
 	{"RateConfig", "api and upgrades", "In `rate_limiter`; in a Caddyfile `api MAX WINDOW` and `upgrades MAX WINDOW`."},

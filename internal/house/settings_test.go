@@ -26,6 +26,7 @@ type setting struct {
 // settings are all settings, in the order of the documents.
 var settings = []setting{
 	{"NodeID", "node_id"},
+	{"PublishOnly", "role"},
 	{"MaxConnections", "max_connections"},
 	{"ActivityTimeout", "activity_timeout"},
 	{"PongTimeout", ""},
@@ -69,6 +70,11 @@ var settings = []setting{
 	{"HTTP.CORS.Methods", "cors methods"},
 	{"HTTP.CORS.Headers", "cors headers"},
 	{"HTTP.CORS.Credentials", "cors credentials"},
+
+	{"Cluster.Off", "cluster_health enabled"},
+	{"Cluster.Heartbeat", "cluster_health heartbeat"},
+	{"Cluster.NodeTimeout", "cluster_health node_timeout"},
+	{"Cluster.Cleanup", "cluster_health cleanup"},
 
 	{"Drivers.Apps", "app_manager"},
 	{"Drivers.Adapter", "adapter"},
