@@ -1,0 +1,147 @@
+package redis
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sockudo/caddy-sockudo/internal/redistest"
+)
+
+// provisioned reads a block as Caddy does.
+func provisioned(text string) (*AppManagerModule, error) {
+	m := new(AppManagerModule)
+	err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+	if err == nil {
+		err = m.Provision(caddy.Context{})
+	}
+	if err == nil {
+		err = m.Validate()
+	}
+	return m, err
+}
+
+func TestBlocks(t *testing.T) {
+	t.Setenv("TEST_REDIS_PASSWORD", "hush")
+	t.Setenv("TEST_REDIS_NODES", "a:1, b:2")
+	certificates := redistest.NewCertificates(t)
+	ca, err := os.ReadFile(certificates.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_REDIS_CA", certificates.CA)
+	encrypted := &TLSOptions{CA: ca}
+	for text, want := range map[string]Options{
+		"redis":                        {},
+		"redis {\n address db\n}":      {Addresses: []string{"db:6379"}},
+		"redis {\n address [::1]:7\n}": {Addresses: []string{"[::1]:7"}},
+		"redis {\n host ::1\n}":        {Addresses: []string{"[::1]:6379"}},
+		"redis {\n host redis\n port 7\n prefix sockudo\n}": {Addresses: []string{"redis:7"}},
+		"redis {\n port 7\n}":                               {Addresses: []string{"127.0.0.1:7"}},
+		"redis {\n host rediss://db\n}":                     {Addresses: []string{"db:6379"}, TLS: &TLSOptions{}},
+		"redis {\n username u\n password {env.TEST_REDIS_PASSWORD}\n db 3\n connection_pool_size 5\n}": {Username: "u", Password: "hush", DB: 3, PoolSize: 5},
+		"redis {\n url redis://db/3\n}":                                    {Addresses: []string{"db:6379"}, DB: 3},
+		"redis {\n url redis://u:p%40ss@db:7?db=4\n}":                      {Addresses: []string{"db:7"}, Username: "u", Password: "p@ss", DB: 4},
+		"redis {\n url rediss://db\n password p\n db 1\n}":                 {Addresses: []string{"db:6379"}, Password: "p", DB: 1, TLS: &TLSOptions{}},
+		"redis {\n url rediss://db\n tls {\n ca {env.TEST_REDIS_CA}\n}\n}": {Addresses: []string{"db:6379"}, TLS: encrypted},
+		"redis {\n url unix:///run/redis.sock?db=2\n}":                     {Addresses: []string{"/run/redis.sock"}, DB: 2},
+		"redis {\n tls\n}": {TLS: &TLSOptions{}},
+		"redis {\n tls {\n insecure_skip_verify\n}\n}":        {TLS: &TLSOptions{SkipVerify: true}},
+		"redis {\n tls {\n ca `" + string(ca) + "`\n}\n}":     {TLS: encrypted},
+		"redis {\n nodes a:1 b\n password p\n}":               {Addresses: []string{"a:1", "b:6379"}, Cluster: true, Password: "p"},
+		"redis {\n nodes {env.TEST_REDIS_NODES}\n}":           {Addresses: []string{"a:1", "b:2"}, Cluster: true},
+		"redis {\n sentinel {\n addresses a b:2\n}\n db 1\n}": {DB: 1, Sentinel: &SentinelOptions{Master: "mymaster", Addresses: []string{"a:26379", "b:2"}}},
+		"redis {\n sentinel {\n master m\n addresses a\n username u\n password p\n tls {\n ca {env.TEST_REDIS_CA}\n}\n}\n tls\n}": {
+			TLS: &TLSOptions{}, Sentinel: &SentinelOptions{Master: "m", Addresses: []string{"a:26379"}, Username: "u", Password: "p", TLS: encrypted},
+		},
+	} {
+		m, err := provisioned(text)
+		if err != nil || !reflect.DeepEqual(m.options, want) {
+			t.Errorf("%s\n%v: %+v\nwant %+v", text, err, m.options, want)
+		}
+	}
+}
+
+func TestBadBlocks(t *testing.T) {
+	certificates, others := redistest.NewCertificates(t), redistest.NewCertificates(t)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("no PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"redis x":                                                                         "wrong argument count",
+		"redis {\n hots x\n}":                                                             "hots is unknown to this driver",
+		"redis {\n host a\n host b\n}":                                                    "host is written twice",
+		"redis {\n port x\n}":                                                             `port: "x" is not a whole number`,
+		"redis {\n port 70000\n}":                                                         "port 70000",
+		"redis {\n url redis://a\n host b\n}":                                             "url must not be written beside host or port",
+		"redis {\n address a\n host b\n}":                                                 "address must not be written beside host or port",
+		"redis {\n address a\n nodes b\n}":                                                "address must not be written beside nodes",
+		"redis {\n nodes b\n sentinel {\n addresses a\n}\n}":                              "nodes must not be written beside sentinel",
+		"redis {\n url redis://u:hush@a\n password hush\n}":                               "password is written in the url and beside it",
+		"redis {\n url redis://:hush@a/1\n db 2\n}":                                       "db is written in the url and beside it",
+		"redis {\n url redis://:hush@a/1?db=2\n}":                                         "url: it names the database twice",
+		"redis {\n url redis://:hush@a/x\n}":                                              "url: the database is not a number",
+		"redis {\n url redis://:hush@a?pool_size=2\n}":                                    "url: pool_size has no meaning here",
+		"redis {\n url http://:hush@a\n}":                                                 "url must begin with redis://",
+		"redis {\n url redis://:hush@[\n}":                                                "url cannot be read",
+		"redis {\n password {env.TEST_NO_SUCH_VARIABLE}\n}":                               "password: ",
+		"redis {\n host {env.TEST_NO_SUCH_VARIABLE}\n}":                                   "TEST_NO_SUCH_VARIABLE",
+		"redis {\n prefix {env.TEST_NO_SUCH_VARIABLE}\n}":                                 "prefix: ",
+		"redis {\n host redis://u:hush@a\n}":                                              "host must be a name or address",
+		"redis {\n address a:0\n}":                                                        `address: "a:0" is not like HOST:PORT`,
+		"redis {\n address a:b:c\n}":                                                      "is not like HOST:PORT",
+		"redis {\n nodes a:1 b:x\n}":                                                      `nodes: "b:x" is not like HOST:PORT`,
+		"redis {\n nodes\n}":                                                              "nodes takes one value or more",
+		"redis {\n nodes a:1\n db 1\n}":                                                   "db 1: a cluster has no database but 0",
+		"redis {\n sentinel {\n master m\n}\n}":                                           "sentinel: addresses are missing",
+		"redis {\n sentinel {\n adresses a\n}\n}":                                         "adresses is unknown to this driver",
+		"redis {\n sentinel m\n}":                                                         "wrong argument count",
+		"redis {\n tls on\n}":                                                             "wrong argument count",
+		"redis {\n tls {\n ca /no/such/file\n}\n}":                                        "tls: ca: open /no/such/file",
+		"redis {\n tls {\n ca " + empty + "\n}\n}":                                        "tls: ca holds no certificate in PEM",
+		"redis {\n tls {\n cert " + certificates.Cert + "\n}\n}":                          "tls: cert and key are written together or not at all",
+		"redis {\n tls {\n cert " + certificates.Cert + "\n key " + others.Key + "\n}\n}": "tls: cert and key are no certificate in PEM and its key",
+		"redis {\n sentinel {\n addresses a\n tls {\n ca " + empty + "\n}\n}\n}":          "sentinel: tls: ca holds no certificate",
+		"redis {\n prefix a{}b\n}":                                                        "prefix",
+	} {
+		if _, err := provisioned(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s\n%v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestKeyTellsServersApart(t *testing.T) {
+	keys := map[string]string{}
+	for _, text := range []string{
+		"redis", "redis {\n db 1\n}", "redis {\n prefix a\n}", "redis {\n password a\n}", "redis {\n tls\n}",
+		"redis {\n nodes 127.0.0.1:6379\n}", "redis {\n sentinel {\n addresses a\n}\n}", "redis {\n sentinel {\n addresses a\n password b\n}\n}",
+	} {
+		m, err := provisioned(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, twice := keys[m.Key()]; twice {
+			t.Errorf("%s has the key of %s", text, other)
+		}
+		keys[m.Key()] = text
+	}
+	for _, text := range []string{"redis {\n address 127.0.0.1:6379\n}", "redis {\n url redis://127.0.0.1\n}", "redis {\n host 127.0.0.1\n port 6379\n}"} {
+		m, err := provisioned(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys[m.Key()] != "redis" {
+			t.Errorf("%s is another server than the default", text)
+		}
+	}
+	cluster := new(ClusterAppManagerModule)
+	if err := cluster.Provision(caddy.Context{}); err != nil || !cluster.options.Cluster {
+		t.Errorf("redis_cluster is no cluster: %v", err)
+	}
+}
