@@ -131,7 +131,7 @@ func (s *Server) start() error {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
 		select {
 		case <-ended:
-			text, _ := os.ReadFile(filepath.Join(s.dir, "log")) //nolint:gosec // its own file
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 			return fmt.Errorf("redis-server ended: %s", text)
 		default:
 		}

@@ -93,13 +93,17 @@ func (m *AppManager) AppByID(ctx context.Context, id string) (found *storage.App
 
 // AppByKey finds an app by its public key.
 func (m *AppManager) AppByKey(ctx context.Context, key string) (found *storage.App, err error) {
+	missing := fmt.Errorf("app with key %q: %w", key, storage.ErrNotFound)
 	err = m.client.call(ctx, func(ctx context.Context) error {
 		// The key may become another app's between the two questions; then it is looked
 		// up again.
 		for range 3 {
 			id, err := m.field(ctx, m.keys, key)
-			if err != nil || id == "" {
-				return errors.Join(err, missingKey(key, err))
+			if err != nil {
+				return err
+			}
+			if id == "" {
+				return missing
 			}
 			app, _, broken, err := m.read(ctx, id)
 			switch {
@@ -112,16 +116,9 @@ func (m *AppManager) AppByKey(ctx context.Context, key string) (found *storage.A
 				return nil
 			}
 		}
-		return missingKey(key, nil)
+		return missing
 	})
 	return found, err
-}
-
-func missingKey(key string, err error) error {
-	if err != nil {
-		return nil
-	}
-	return fmt.Errorf("app with key %q: %w", key, storage.ErrNotFound)
 }
 
 // field is what a hash has in a field, empty if it has none.
@@ -181,10 +178,10 @@ func (m *AppManager) Apps(ctx context.Context) (apps []*storage.App, err error) 
 // that is made or removed meanwhile may be among them or not.
 func (m *AppManager) records(ctx context.Context) (map[string]string, error) {
 	n, err := m.client.HLen(ctx, m.apps).Result()
-	if err != nil || n <= wholeHash {
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
+	}
+	if n <= wholeHash {
 		return m.client.HGetAll(ctx, m.apps).Result()
 	}
 	records := make(map[string]string, n)

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"maps"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -30,9 +31,7 @@ func (clientLogger) Printf(_ context.Context, format string, v ...any) {
 // and further ones.
 func readBlock(d *caddyfile.Dispenser, c *Connection, further words.Set) error {
 	set := c.words()
-	for word, take := range further {
-		set[word] = take
-	}
+	maps.Copy(set, further)
 	return words.ReadWith(d, set, func(word string) (bool, error) {
 		switch word {
 		case "tls":

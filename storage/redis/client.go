@@ -55,15 +55,15 @@ var running = struct {
 
 // Connect gives connections to a server that is there, lets us in, and is what the
 // options say it is. The logger may be nil.
-func Connect(ctx context.Context, o Options, log *zap.Logger) (*Client, error) {
+func Connect(ctx context.Context, o Options, logger *zap.Logger) (*Client, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
-	if log == nil {
-		log = zap.NewNop()
+	if logger == nil {
+		logger = zap.NewNop()
 	}
-	c := &Client{place: o.place(), cluster: o.Cluster, log: log.With(zap.String("store", o.place())), shared: share(o)}
+	c := &Client{place: o.place(), cluster: o.Cluster, log: logger.With(zap.String("store", o.place())), shared: share(o)}
 	c.UniversalClient = c.shared.client
 	for _, name := range o.unverified() {
 		c.log.Warn("insecure_skip_verify is on: anybody may pose as the server", zap.String("in", name))

@@ -278,7 +278,7 @@ func TestPoolIsBounded(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "redis") // a short name: there is a limit
+	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // a short name: there is a limit
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,8 +168,11 @@ func (c *Connection) check() error {
 		name    string
 		written bool
 	}{
-		{"url", c.URL != ""}, {"address", c.Address != ""}, {"host or port", c.Host != "" || c.Port != 0},
-		{"nodes", len(c.Nodes) > 0}, {"sentinel", c.Sentinel != nil},
+		{"url", c.URL != ""},
+		{"address", c.Address != ""},
+		{"host or port", c.Host != "" || c.Port != 0},
+		{"nodes", len(c.Nodes) > 0},
+		{"sentinel", c.Sentinel != nil},
 	} {
 		if way.written {
 			ways = append(ways, way.name)

@@ -17,10 +17,10 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"plain": false, "tls": true} {
 		t.Run(name, func(t *testing.T) {
-			server, o := redistest.Start(t), Options{}
-			if o = at(server); secure {
-				certificates := redistest.NewCertificates(t)
-				server = redistest.Start(t, certificates.Args()...)
+			certificates := redistest.NewCertificates(t)
+			server := redistest.Start(t, certificates.Args()...)
+			o := at(server)
+			if secure {
 				o = tlsAt(server)
 				o.TLS = tlsOf(t, certificates)
 			}

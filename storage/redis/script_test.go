@@ -2,7 +2,6 @@ package redis
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -69,7 +68,7 @@ func (s *swallower) serve(client net.Conn) {
 			s.swallowed.Add(1)
 			return
 		}
-		if _, e := client.Write(buffer[:n]); err != nil || e != nil && e != io.EOF {
+		if _, e := client.Write(buffer[:n]); err != nil || e != nil {
 			return
 		}
 	}
