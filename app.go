@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// openTimeout bounds opening the drivers of one hub.
+	// openTimeout bounds opening one driver, unless that asks for more.
 	openTimeout = 10 * time.Second
 	// startTimeout bounds subscribing to an adapter.
 	startTimeout = 10 * time.Second
@@ -161,24 +161,22 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 
 // open takes the drivers of a definition.
 func (a *App) open(ctx caddy.Context, t *tenure, d *definition) (err error) {
-	bounded, cancel := context.WithTimeout(context.Background(), openTimeout)
-	defer cancel()
 	to := &d.settings.Drivers
-	if to.Apps, err = openApps(bounded, ctx, t, d); err != nil {
+	if to.Apps, err = openApps(ctx, t, d); err != nil {
 		return err
 	}
-	if to.Adapter, err = openDriver[storage.Adapter](bounded, ctx, t, d, kindAdapter); err != nil {
+	if to.Adapter, err = openDriver[storage.Adapter](ctx, t, d, kindAdapter); err != nil {
 		return err
 	}
-	if to.Cache, err = openDriver[storage.Cache](bounded, ctx, t, d, kindCache); err != nil {
+	if to.Cache, err = openDriver[storage.Cache](ctx, t, d, kindCache); err != nil {
 		return err
 	}
 	if d.needsQueue {
-		if to.Queue, err = openDriver[storage.Queue](bounded, ctx, t, d, kindQueue); err != nil {
+		if to.Queue, err = openDriver[storage.Queue](ctx, t, d, kindQueue); err != nil {
 			return err
 		}
 	}
-	to.RateLimiter, err = openDriver[storage.RateLimiter](bounded, ctx, t, d, kindRateLimiter)
+	to.RateLimiter, err = openDriver[storage.RateLimiter](ctx, t, d, kindRateLimiter)
 	return err
 }
 

@@ -32,6 +32,10 @@ func TestDriversInheritDatabases(t *testing.T) {
 		{"variables over the block", database + "apps postgres", map[string]string{"DATABASE_POSTGRES_HOST": "env", "DATABASE_POSTGRES_PORT": "7"}, map[string]any{"host": "env", "port": 7.0, "password": "hush", "table_name": "shared"}},
 		{"variables alone", "apps mysql", map[string]string{"DATABASE_MYSQL_USERNAME": "u", "DATABASE_MYSQL_TABLE_NAME": "t", "DATABASE_POSTGRES_HOST": "env"}, map[string]any{"username": "u", "table_name": "t"}},
 		{"own settings over variables", "apps mysql {\n host mine\n}", map[string]string{"DATABASE_MYSQL_HOST": "env"}, map[string]any{"host": "mine"}},
+		{"credentials that any program may have, for others", "apps mysql", map[string]string{"AWS_ACCESS_KEY_ID": "env"}, map[string]any{}},
+		{"credentials for a while", "apps dynamodb", map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}, map[string]any{"aws_access_key_id": "a", "aws_secret_access_key": "s", "aws_session_token": "t"}},
+		{"credentials over a profile", "database dynamodb {\n region r\n aws_profile_name p\n}\napps dynamodb", map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}, map[string]any{"region": "r", "aws_access_key_id": "a", "aws_secret_access_key": "s"}},
+		{"a table of one's own with others' credentials", "apps dynamodb {\n table_name mine\n}", map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "DATABASE_DYNAMODB_REGION": "r"}, map[string]any{"table_name": "mine", "region": "r", "aws_access_key_id": "a", "aws_secret_access_key": "s"}},
 		{"braces in variables", "apps mysql", map[string]string{"DATABASE_MYSQL_PASSWORD": "a{b}"}, map[string]any{"password": `a\{b}`}},
 	} {
 		if got := choiceOf(t, c.block, c.env); !reflect.DeepEqual(got, c.want) {
@@ -41,6 +45,10 @@ func TestDriversInheritDatabases(t *testing.T) {
 	d := mustResolve(t, &mustParse(t, database+"apps sqlite").HubConfig, nil)
 	if !reflect.DeepEqual(d.warnings, []string{"no driver uses the settings of database postgres"}) {
 		t.Errorf("warnings are %q", d.warnings)
+	}
+	d = mustResolve(t, &mustParse(t, "apps sqlite").HubConfig, map[string]string{"AWS_ACCESS_KEY_ID": "a"})
+	if len(d.warnings)+len(d.variables) > 0 {
+		t.Errorf("a variable of others was applied: %q %q", d.variables, d.warnings)
 	}
 	if _, err := resolve(&mustParse(t, "apps mysql").HubConfig, map[string]string{"DATABASE_MYSQL_PORT": "x"}); err == nil || !strings.Contains(err.Error(), "DATABASE_MYSQL_PORT") {
 		t.Errorf("a port that is none: %v", err)

@@ -10,7 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	_ "github.com/sockudo/caddy-sockudo/storage/memory" // the drivers of the default build
+	_ "github.com/sockudo/caddy-sockudo/storage/dynamodb" // the drivers of the default build
+	_ "github.com/sockudo/caddy-sockudo/storage/memory"
 	_ "github.com/sockudo/caddy-sockudo/storage/redis"
 	_ "github.com/sockudo/caddy-sockudo/storage/sql"
 )

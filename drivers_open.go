@@ -37,13 +37,24 @@ func loadSpec[T io.Closer](ctx caddy.Context, hub string, d *definition, kind st
 }
 
 // openDriver takes a lease of a running driver, which it opens if nobody has it.
-func openDriver[T io.Closer](open context.Context, ctx caddy.Context, t *tenure, d *definition, kind string) (T, error) {
+func openDriver[T io.Closer](ctx caddy.Context, t *tenure, d *definition, kind string) (T, error) {
 	spec, err := loadSpec[T](ctx, t.hub.Name(), d, kind)
 	if err != nil {
 		var none T
 		return none, err
 	}
-	return takeDriver(t, d, kind, spec, spec.Key(), func() (T, error) { return spec.Open(open) })
+	return takeDriver(t, d, kind, spec, spec.Key(), func() (T, error) { return openSpec(spec) })
+}
+
+// openSpec makes the resource of a recipe, in bounded time.
+func openSpec[T any](spec storage.Spec[T]) (T, error) {
+	timeout := openTimeout
+	if slow, ok := spec.(storage.Slow); ok {
+		timeout = slow.OpenTimeout()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return spec.Open(ctx)
 }
 
 // takeDriver takes a lease of the driver with a key, or makes it.

@@ -12,6 +12,9 @@ import (
 type databaseVariable struct {
 	name, driver, word string
 	kind               valueKind
+	// common says that other programs know the variable too. It counts only where the
+	// database is in use.
+	common bool
 }
 
 // valueKind is how a setting is written in JSON.
@@ -32,7 +35,7 @@ var databaseVariables = func() []databaseVariable {
 			if word == "port" || word == "db" || word == "replication_factor" {
 				kind = numberValue
 			}
-			all = append(all, databaseVariable{prefix + strings.ToUpper(word), driver, word, kind})
+			all = append(all, databaseVariable{prefix + strings.ToUpper(word), driver, word, kind, false})
 		}
 	}
 	add("mysql", "DATABASE_MYSQL_", "host", "port", "username", "password", "database", "table_name")
@@ -42,12 +45,13 @@ var databaseVariables = func() []databaseVariable {
 	add("surrealdb", "DATABASE_SURREALDB_", "url", "namespace", "database", "username", "password", "table_name")
 	add("scylladb", "SCYLLADB_", "keyspace", "replication_class", "replication_factor")
 	return append(all,
-		databaseVariable{"DATABASE_REDIS_KEY_PREFIX", "redis", "prefix", textValue},
-		databaseVariable{"SCYLLADB_NODES", "scylladb", "nodes", listValue},
-		databaseVariable{"AWS_ACCESS_KEY_ID", "dynamodb", "aws_access_key_id", textValue},
-		databaseVariable{"AWS_SECRET_ACCESS_KEY", "dynamodb", "aws_secret_access_key", textValue},
-		databaseVariable{"DATABASE_CONNECTION_POOL_SIZE", "mysql", "connection_pool_size", numberValue},
-		databaseVariable{"DATABASE_CONNECTION_POOL_SIZE", "postgres", "connection_pool_size", numberValue},
+		databaseVariable{"DATABASE_REDIS_KEY_PREFIX", "redis", "prefix", textValue, false},
+		databaseVariable{"SCYLLADB_NODES", "scylladb", "nodes", listValue, false},
+		databaseVariable{"AWS_ACCESS_KEY_ID", "dynamodb", "aws_access_key_id", textValue, true},
+		databaseVariable{"AWS_SECRET_ACCESS_KEY", "dynamodb", "aws_secret_access_key", textValue, true},
+		databaseVariable{"AWS_SESSION_TOKEN", "dynamodb", "aws_session_token", textValue, true},
+		databaseVariable{"DATABASE_CONNECTION_POOL_SIZE", "mysql", "connection_pool_size", numberValue, false},
+		databaseVariable{"DATABASE_CONNECTION_POOL_SIZE", "postgres", "connection_pool_size", numberValue, false},
 	)
 }()
 
@@ -58,7 +62,7 @@ func (e *environment) readDatabases() {
 		if _, err := findDriver(namespaces[kindApps], v.driver); err != nil {
 			continue
 		}
-		text, ok := e.use(v.name)
+		text, ok := e.get(v.name)
 		if !ok {
 			continue
 		}
@@ -67,7 +71,12 @@ func (e *environment) readDatabases() {
 			e.fail(v.name, err)
 			return
 		}
-		e.set = append(e.set, func(c *HubConfig) { c.setDatabase(v.driver, v.word, value) })
+		e.set = append(e.set, func(c *HubConfig) {
+			if !v.common || c.usesDatabase(v.driver) {
+				e.names = append(e.names, v.name)
+				c.setDatabase(v.driver, v.word, value)
+			}
+		})
 	}
 }
 
@@ -94,6 +103,13 @@ func (v databaseVariable) value(text string) (any, error) {
 	}
 }
 
+// usesDatabase reports whether a hub names a database.
+func (c *HubConfig) usesDatabase(driver string) bool {
+	apps, _ := objectOf(c.AppManagerRaw) // an error is found later
+	word, _ := apps["driver"].(string)
+	return c.Database[driver] != nil || driverName(word) == driver
+}
+
 // setDatabase changes one setting of a database block. One that cannot be read is
 // left for the check to complain about.
 func (c *HubConfig) setDatabase(driver, word string, value any) {
@@ -103,6 +119,10 @@ func (c *HubConfig) setDatabase(driver, word string, value any) {
 	}
 	if word != "dsn" && object["dsn"] != nil {
 		delete(object, "dsn") // the whole address would win
+	}
+	if word == "aws_access_key_id" { // these belong to the credentials before
+		delete(object, "aws_session_token")
+		delete(object, "aws_profile_name")
 	}
 	object[word] = value
 	raw, err := json.Marshal(object)

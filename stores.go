@@ -25,16 +25,16 @@ const (
 
 // openApps opens the app manager of a hub. In front of a store is a cache, which
 // belongs to the hub, and above that are the apps of the configuration.
-func openApps(open context.Context, ctx caddy.Context, t *tenure, d *definition) (storage.AppManager, error) {
+func openApps(ctx caddy.Context, t *tenure, d *definition) (storage.AppManager, error) {
 	spec, err := loadSpec[storage.AppManager](ctx, t.hub.Name(), d, kindApps)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := spec.(withApps); ok {
-		return takeDriver(t, d, kindApps, spec, spec.Key(), func() (storage.AppManager, error) { return spec.Open(open) })
+		return takeDriver(t, d, kindApps, spec, spec.Key(), func() (storage.AppManager, error) { return openSpec(spec) })
 	}
 	driver, err := takeDriver(t, d, kindApps, spec, t.hub.Name()+"\x00"+spec.Key(), func() (storage.AppManager, error) {
-		store, err := spec.Open(open)
+		store, err := openSpec(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,9 @@ func openApps(open context.Context, ctx caddy.Context, t *tenure, d *definition)
 		return apps, nil
 	}
 	written := lookup.NewOverlay(d.apps, apps)
-	if err := written.CheckKeys(open); err != nil {
+	bounded, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	if err := written.CheckKeys(bounded); err != nil {
 		return nil, at(kindApps, err)
 	}
 	t.written = written

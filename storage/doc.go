@@ -6,13 +6,14 @@
 //
 // Contracts are small. What only some drivers can do is an optional interface,
 // found by type assertion: AppEditor, AppWatcher, Clustered, DeadLetters, Handover, Adopter,
-// Tuner, Drainer, Checker.
+// Slow, Tuner, Drainer, Checker.
 package storage
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Errors that callers decide on. Drivers wrap them with %w.
@@ -44,6 +45,13 @@ type Spec[T any] interface {
 	// Open makes the resource. It is bounded by ctx and must not keep ctx. The
 	// result is closed by whoever keeps it, by way of io.Closer.
 	Open(ctx context.Context) (T, error)
+}
+
+// Slow is a Spec whose Open may take longer than that of others, because it makes
+// what it does not find.
+type Slow interface {
+	// OpenTimeout is how long Open may take.
+	OpenTimeout() time.Duration
 }
 
 // Tuner is a Spec or a running resource whose tuning may change without opening
