@@ -58,6 +58,7 @@ func NewHub(name string) *Hub {
 	}
 	h.cluster = newCluster(h)
 	h.metrics.countUnreadable(h)
+	h.metrics.countLink(h)
 	h.wheel = newWheel(h)
 	for range runtime.GOMAXPROCS(0) {
 		w := newWorker(h)

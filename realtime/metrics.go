@@ -79,6 +79,9 @@ func (m *Metrics) countUnreadable(h *Hub) {
 	}))
 }
 
+// countLink adds what an adapter between nodes counts.
+func (m *Metrics) countLink(h *Hub) { m.all = append(m.all, newLinkCollector(h)) }
+
 // Register adds the collectors to a registry, under a name prefix.
 func (m *Metrics) Register(registry prometheus.Registerer, prefix string) error {
 	registry = prometheus.WrapRegistererWithPrefix(prefix, registry)

@@ -28,6 +28,7 @@ const (
 	live      floor = "realtime"
 	pushing   floor = "push"
 	hooks     floor = "webhooks"
+	between   floor = "storage/relay" // what adapters between nodes have in common
 	driver    floor = "storage/<driver>"
 	provider  floor = "push/<provider>"
 	transport floor = "realtime/ws, realtime/rest, push/rest"
@@ -44,11 +45,12 @@ var mayImport = map[floor][]floor{
 	pushing:   {contracts, protocol, leaf},
 	hooks:     {contracts, protocol, leaf},
 	common:    {},
-	driver:    {common, contracts, protocol, leaf},
+	between:   {contracts, protocol, leaf},
+	driver:    {common, between, contracts, protocol, leaf},
 	provider:  {common, pushing, contracts, protocol, leaf},
 	transport: {live, pushing, contracts, protocol, leaf},
-	top:       {common, transport, provider, driver, live, pushing, hooks, contracts, protocol, leaf},
-	above:     {common, top, above, transport, provider, driver, live, pushing, hooks, contracts, protocol, leaf},
+	top:       {common, transport, provider, driver, between, live, pushing, hooks, contracts, protocol, leaf},
+	above:     {common, top, above, transport, provider, driver, between, live, pushing, hooks, contracts, protocol, leaf},
 }
 
 // floorOf is the floor of a package, by its path below the module: "." is the
@@ -71,6 +73,9 @@ func floorOf(dir string) floor {
 	case "realtime":
 		return map[string]floor{"": live, "protocol": protocol, "ws": transport, "rest": transport}[rest]
 	case "storage":
+		if rest == "relay" {
+			return between
+		}
 		return below(rest, contracts, driver)
 	case "push":
 		if rest == "rest" {

@@ -163,7 +163,7 @@ func metricsTable(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| Metric | Labels | Meaning |\n| --- | --- | --- |\n")
 	for _, c := range all.collectors {
-		descriptions := make(chan *prometheus.Desc, 8)
+		descriptions := make(chan *prometheus.Desc, 32)
 		c.Describe(descriptions)
 		close(descriptions)
 		for d := range descriptions {

@@ -91,30 +91,6 @@ func TestLocalNewestRegistrationDelivers(t *testing.T) {
 	publish("")
 }
 
-func TestLocalLeaveWaitsForEarlierRounds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := NewLocal()
-		delivered := false
-		leave, _ := a.Subscribe("hub", func(*protocol.Envelope) { time.Sleep(time.Minute); delivered = true })
-		go func() { _ = a.Publish(context.Background(), &protocol.Envelope{}) }()
-		synctest.Wait()
-		// Others come and go while that delivery runs.
-		for range 3 {
-			if _, err := a.Subscribe("other", func(*protocol.Envelope) {}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := leave(t.Context()); err != nil || !delivered {
-			t.Errorf("leave returned %v, delivered %v", err, delivered)
-		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.endLocked(newRound(nil)); len(a.ending) != 0 {
-			t.Errorf("%d ended rounds are kept", len(a.ending))
-		}
-	})
-}
-
 func TestLocalPanicHoldsUpNothing(t *testing.T) {
 	a := NewLocal()
 	leave, _ := a.Subscribe("hub", func(*protocol.Envelope) { panic("subscriber") })
