@@ -105,6 +105,18 @@ func (r *RateLimiterConfig) raw() json.RawMessage {
 	return b
 }
 
+// setRaw takes the driver and its own keys from such an object.
+func (r *RateLimiterConfig) setRaw(raw json.RawMessage) {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(raw, &keys) != nil || json.Unmarshal(keys["driver"], &r.Driver) != nil {
+		return
+	}
+	if delete(keys, "driver"); len(keys) == 0 {
+		keys = nil
+	}
+	r.options = keys
+}
+
 // namesLimits reports whether the block says what is limited.
 func (r *RateLimiterConfig) namesLimits() bool {
 	return r.API != nil || r.Upgrades != nil || r.Limits != nil && *r.Limits != RateLimits{}

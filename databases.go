@@ -16,7 +16,7 @@ import (
 var connectionWords = []string{
 	"url", "dsn", "host", "port", "address", "username", "password", "database", "db", "namespace", "nodes", "keyspace",
 	"region", "endpoint_url", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile_name", "sentinel", "tls", "path",
-	"prefix", "replication_class", "replication_factor", "connection_pool_size",
+	"replication_class", "replication_factor", "connection_pool_size",
 }
 
 // databaseOf are drivers that share the database block of another one.

@@ -112,6 +112,22 @@ func (c *HubConfig) raw() map[string]json.RawMessage {
 	}
 }
 
+// setRaw replaces the object that selects a driver.
+func (c *HubConfig) setRaw(kind string, raw json.RawMessage) {
+	switch kind {
+	case kindApps:
+		c.AppManagerRaw = raw
+	case kindAdapter:
+		c.AdapterRaw = raw
+	case kindCache:
+		c.CacheRaw = raw
+	case kindQueue:
+		c.QueueRaw = raw
+	case kindRateLimiter:
+		section(&c.RateLimiter).setRaw(raw)
+	}
+}
+
 func (c *HubConfig) driverChoices() (map[string]driverChoice, error) {
 	choices := map[string]driverChoice{}
 	for kind, raw := range c.raw() {

@@ -15,6 +15,9 @@ type overrides struct {
 	// app is the default app, if the environment names one.
 	app *AppConfig
 	set []func(*HubConfig)
+	// warnings and failed are what applying has shown.
+	warnings []string
+	failed   error
 }
 
 // variable is an environment variable that overrides one setting.
@@ -46,6 +49,13 @@ func (e *environment) use(name string) (value string, ok bool) {
 		e.names = append(e.names, name)
 	}
 	return value, ok
+}
+
+// late is fail for what shows when a variable is applied.
+func (o *overrides) late(name string, err error) {
+	if o.failed == nil && err != nil {
+		o.failed = fmt.Errorf("environment variable %s: %w", name, err)
+	}
 }
 
 func (e *environment) fail(name string, err error) {
@@ -94,6 +104,7 @@ func readEnv(lookup func(string) (string, bool)) (*overrides, error) {
 	}
 	e.readRates()
 	e.readDatabases()
+	e.readRedis()
 	return e.overrides, e.err
 }
 
@@ -134,13 +145,14 @@ func write(target any, text string) {
 }
 
 // apply overrides a configuration whose placeholders have been expanded.
-func (o *overrides) apply(c *HubConfig) {
+func (o *overrides) apply(c *HubConfig) error {
 	for _, set := range o.set {
 		set(c)
 	}
 	if o.app != nil {
 		c.Apps = append(c.Apps, o.app)
 	}
+	return o.failed
 }
 
 // section is the section at a place, made if it is not there.

@@ -1,7 +1,6 @@
 package sockudo
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -72,17 +71,15 @@ func (e *environment) readDatabases() {
 			return
 		}
 		e.set = append(e.set, func(c *HubConfig) {
-			if !v.common || c.usesDatabase(v.driver) {
-				e.names = append(e.names, v.name)
-				c.setDatabase(v.driver, v.word, value)
+			if v.common && !c.usesDatabase(v.driver) {
+				return
 			}
+			e.change(c, v.name, v.driver, func(block map[string]any) error { return e.setDatabase(v, block, value) })
 		})
 	}
 }
 
 func (v databaseVariable) value(text string) (any, error) {
-	// The driver expands placeholders; here a brace is a brace.
-	plain := strings.ReplaceAll(text, "{", `\{`)
 	switch v.kind {
 	case numberValue:
 		n, err := strconv.ParseUint(text, 10, 31)
@@ -91,15 +88,9 @@ func (v databaseVariable) value(text string) (any, error) {
 		}
 		return n, nil
 	case listValue:
-		var list []string
-		for part := range strings.SplitSeq(plain, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				list = append(list, part)
-			}
-		}
-		return list, nil
+		return literals(text), nil
 	default:
-		return plain, nil
+		return literal(text), nil
 	}
 }
 
@@ -110,27 +101,28 @@ func (c *HubConfig) usesDatabase(driver string) bool {
 	return c.Database[driver] != nil || driverName(word) == driver
 }
 
-// setDatabase changes one setting of a database block. One that cannot be read is
-// left for the check to complain about.
-func (c *HubConfig) setDatabase(driver, word string, value any) {
-	object, err := objectOf(c.Database[driver])
-	if err != nil {
-		return
+// change applies a variable to a database block. One that has no effect is not among
+// those that were applied.
+func (e *environment) change(c *HubConfig, name, driver string, edit func(block map[string]any) error) {
+	warned := len(e.warnings)
+	e.late(name, c.editDatabase(driver, edit))
+	if len(e.warnings) == warned {
+		e.names = append(e.names, name)
 	}
-	if word != "dsn" && object["dsn"] != nil {
-		delete(object, "dsn") // the whole address would win
+}
+
+// setDatabase changes one setting of a database block, and what does not go with it.
+func (e *environment) setDatabase(v databaseVariable, block map[string]any, value any) error {
+	if v.driver == "redis" {
+		return e.setRedisPart(v.name, v.word, block, value)
 	}
-	if word == "aws_access_key_id" { // these belong to the credentials before
-		delete(object, "aws_session_token")
-		delete(object, "aws_profile_name")
+	if v.word != "dsn" {
+		delete(block, "dsn") // the whole address would win
 	}
-	object[word] = value
-	raw, err := json.Marshal(object)
-	if err != nil {
-		return
+	if v.word == "aws_access_key_id" { // these belong to the credentials before
+		delete(block, "aws_session_token")
+		delete(block, "aws_profile_name")
 	}
-	if c.Database == nil {
-		c.Database = Databases{}
-	}
-	c.Database[driver] = raw
+	block[v.word] = value
+	return nil
 }

@@ -83,7 +83,9 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	if err := c.expand(replacer); err != nil {
 		return nil, err
 	}
-	env.apply(c)
+	if err := env.apply(c); err != nil {
+		return nil, err
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -97,6 +99,7 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	if d.drivers, err = c.driverChoices(); err != nil {
 		return nil, err
 	}
+	d.warnings = append(d.warnings, env.warnings...)
 	for _, name := range c.Database.unused(d.drivers) {
 		d.warnings = append(d.warnings, "no driver uses the settings of database "+name)
 	}
