@@ -70,6 +70,21 @@ func Block(d *caddyfile.Dispenser, words Set, other func(word string) (bool, err
 	return nil
 }
 
+// Within reads a block within another one, whose word has no arguments.
+func Within(d *caddyfile.Dispenser, words Set, other func(word string) (bool, error)) error {
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	return Block(d, words, other)
+}
+
+// ReadTLS reads a block that may be empty or not be there: then the word alone
+// switches TLS on.
+func ReadTLS(d *caddyfile.Dispenser, to **TLS) error {
+	*to = new(TLS)
+	return Within(d, (*to).Words(), nil)
+}
+
 // countError says how many arguments a word takes.
 type countError string
 

@@ -35,32 +35,18 @@ func readBlock(d *caddyfile.Dispenser, c *Connection, further words.Set) error {
 	return words.ReadWith(d, set, func(word string) (bool, error) {
 		switch word {
 		case "tls":
-			return true, readTLS(d, &c.TLS)
+			return true, words.ReadTLS(d, &c.TLS)
 		case "sentinel":
 			c.Sentinel = new(Sentinel)
-			return true, readWithin(d, c.Sentinel.words(), func(word string) (bool, error) {
+			return true, words.Within(d, c.Sentinel.words(), func(word string) (bool, error) {
 				if word != "tls" {
 					return false, nil
 				}
-				return true, readTLS(d, &c.Sentinel.TLS)
+				return true, words.ReadTLS(d, &c.Sentinel.TLS)
 			})
 		}
 		return false, nil
 	})
-}
-
-// readTLS reads a block that may be empty or not be there: then the word alone
-// switches TLS on.
-func readTLS(d *caddyfile.Dispenser, to **TLS) error {
-	*to = new(TLS)
-	return readWithin(d, (*to).words(), nil)
-}
-
-func readWithin(d *caddyfile.Dispenser, set words.Set, other func(word string) (bool, error)) error {
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	return words.Block(d, set, other)
 }
 
 // AppManagerModule keeps apps in Redis.

@@ -10,7 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/sockudo/caddy-sockudo/internal/redistest"
+	"github.com/sockudo/caddy-sockudo/internal/certtest"
+	"github.com/sockudo/caddy-sockudo/internal/words"
 )
 
 // provisioned reads a block as Caddy does.
@@ -29,13 +30,13 @@ func provisioned(text string) (*AppManagerModule, error) {
 func TestBlocks(t *testing.T) {
 	t.Setenv("TEST_REDIS_PASSWORD", "hush")
 	t.Setenv("TEST_REDIS_NODES", "a:1, b:2")
-	certificates := redistest.NewCertificates(t)
+	certificates := certtest.New(t)
 	ca, err := os.ReadFile(certificates.CA)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("TEST_REDIS_CA", certificates.CA)
-	encrypted := &TLSOptions{CA: ca}
+	encrypted := &words.TLSOptions{CA: ca}
 	for text, want := range map[string]Options{
 		"redis":                        {},
 		"redis {\n address db\n}":      {Addresses: []string{"db:6379"}},
@@ -43,21 +44,21 @@ func TestBlocks(t *testing.T) {
 		"redis {\n host ::1\n}":        {Addresses: []string{"[::1]:6379"}},
 		"redis {\n host redis\n port 7\n prefix sockudo\n}": {Addresses: []string{"redis:7"}},
 		"redis {\n port 7\n}":                               {Addresses: []string{"127.0.0.1:7"}},
-		"redis {\n host rediss://db\n}":                     {Addresses: []string{"db:6379"}, TLS: &TLSOptions{}},
+		"redis {\n host rediss://db\n}":                     {Addresses: []string{"db:6379"}, TLS: &words.TLSOptions{}},
 		"redis {\n username u\n password {env.TEST_REDIS_PASSWORD}\n db 3\n connection_pool_size 5\n}": {Username: "u", Password: "hush", DB: 3, PoolSize: 5},
 		"redis {\n url redis://db/3\n}":                                    {Addresses: []string{"db:6379"}, DB: 3},
 		"redis {\n url redis://u:p%40ss@db:7?db=4\n}":                      {Addresses: []string{"db:7"}, Username: "u", Password: "p@ss", DB: 4},
-		"redis {\n url rediss://db\n password p\n db 1\n}":                 {Addresses: []string{"db:6379"}, Password: "p", DB: 1, TLS: &TLSOptions{}},
+		"redis {\n url rediss://db\n password p\n db 1\n}":                 {Addresses: []string{"db:6379"}, Password: "p", DB: 1, TLS: &words.TLSOptions{}},
 		"redis {\n url rediss://db\n tls {\n ca {env.TEST_REDIS_CA}\n}\n}": {Addresses: []string{"db:6379"}, TLS: encrypted},
 		"redis {\n url unix:///run/redis.sock?db=2\n}":                     {Addresses: []string{"/run/redis.sock"}, DB: 2},
-		"redis {\n tls\n}": {TLS: &TLSOptions{}},
-		"redis {\n tls {\n insecure_skip_verify\n}\n}":        {TLS: &TLSOptions{SkipVerify: true}},
+		"redis {\n tls\n}": {TLS: &words.TLSOptions{}},
+		"redis {\n tls {\n insecure_skip_verify\n}\n}":        {TLS: &words.TLSOptions{SkipVerify: true}},
 		"redis {\n tls {\n ca `" + string(ca) + "`\n}\n}":     {TLS: encrypted},
 		"redis {\n nodes a:1 b\n password p\n}":               {Addresses: []string{"a:1", "b:6379"}, Cluster: true, Password: "p"},
 		"redis {\n nodes {env.TEST_REDIS_NODES}\n}":           {Addresses: []string{"a:1", "b:2"}, Cluster: true},
 		"redis {\n sentinel {\n addresses a b:2\n}\n db 1\n}": {DB: 1, Sentinel: &SentinelOptions{Master: "mymaster", Addresses: []string{"a:26379", "b:2"}}},
 		"redis {\n sentinel {\n master m\n addresses a\n username u\n password p\n tls {\n ca {env.TEST_REDIS_CA}\n}\n}\n tls\n}": {
-			TLS: &TLSOptions{}, Sentinel: &SentinelOptions{Master: "m", Addresses: []string{"a:26379"}, Username: "u", Password: "p", TLS: encrypted},
+			TLS: &words.TLSOptions{}, Sentinel: &SentinelOptions{Master: "m", Addresses: []string{"a:26379"}, Username: "u", Password: "p", TLS: encrypted},
 		},
 	} {
 		m, err := provisioned(text)
@@ -68,7 +69,7 @@ func TestBlocks(t *testing.T) {
 }
 
 func TestBadBlocks(t *testing.T) {
-	certificates, others := redistest.NewCertificates(t), redistest.NewCertificates(t)
+	certificates, others := certtest.New(t), certtest.New(t)
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte("no PEM"), 0o600); err != nil {
 		t.Fatal(err)

@@ -102,7 +102,7 @@ func share(o Options) *shared {
 
 // open makes the client, which connects when it is used.
 func (s *shared) open(o Options) {
-	secure, _ := o.TLS.config()
+	secure, _ := o.TLS.Config()
 	c := clientOptions(o)
 	switch {
 	case o.Cluster:

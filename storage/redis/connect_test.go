@@ -10,7 +10,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/sockudo/caddy-sockudo/internal/certtest"
 	"github.com/sockudo/caddy-sockudo/internal/redistest"
+	"github.com/sockudo/caddy-sockudo/internal/words"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -22,9 +24,9 @@ func tlsAt(s *redistest.Server) Options {
 }
 
 // tlsOf reads the files of an authority, and of a client that it vouches for.
-func tlsOf(t *testing.T, c redistest.Certificates) *TLSOptions {
+func tlsOf(t *testing.T, c certtest.Files) *words.TLSOptions {
 	t.Helper()
-	o, err := (&TLS{CA: c.CA, Cert: c.Cert, Key: c.Key}).options("tls")
+	o, err := (&words.TLS{CA: c.CA, Cert: c.Cert, Key: c.Key}).Options("tls")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +93,8 @@ func TestRefusals(t *testing.T) {
 // Checklist: configuration 138
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	ours, others := redistest.NewCertificates(t), redistest.NewCertificates(t)
-	server := redistest.Start(t, ours.Args()...)
+	ours, others := certtest.New(t), certtest.New(t)
+	server := redistest.Start(t, redistest.TLSArgs(ours.CA, ours.Cert, ours.Key)...)
 	o := tlsAt(server)
 	o.TLS = tlsOf(t, ours)
 	app := &storage.App{ID: "a", Key: "k", Secret: "s"}
@@ -107,18 +109,18 @@ func TestTLS(t *testing.T) {
 	confused.TLS = o.TLS
 	refused(t, confused, "TLS handshake with "+server.Addr())
 	wrong := o
-	wrong.TLS = &TLSOptions{CA: tlsOf(t, others).CA, Cert: o.TLS.Cert, Key: o.TLS.Key}
+	wrong.TLS = &words.TLSOptions{CA: tlsOf(t, others).CA, Cert: o.TLS.Cert, Key: o.TLS.Key}
 	refused(t, wrong, "certificate signed by unknown authority")
 	system := o
-	system.TLS = &TLSOptions{Cert: o.TLS.Cert, Key: o.TLS.Key}
+	system.TLS = &words.TLSOptions{Cert: o.TLS.Cert, Key: o.TLS.Key}
 	refused(t, system, "certificate signed by unknown authority")
 	anonymous := o
-	anonymous.TLS = &TLSOptions{CA: o.TLS.CA}
+	anonymous.TLS = &words.TLSOptions{CA: o.TLS.CA}
 	refused(t, anonymous, "certificate") // the alert of TLS, or our guess where it is lost
 
 	core, logs := observer.New(zap.WarnLevel)
 	trusting := system
-	trusting.TLS = &TLSOptions{Cert: o.TLS.Cert, Key: o.TLS.Key, SkipVerify: true}
+	trusting.TLS = &words.TLSOptions{Cert: o.TLS.Cert, Key: o.TLS.Key, SkipVerify: true}
 	c, err := Connect(t.Context(), trusting, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
@@ -131,9 +133,9 @@ func TestTLS(t *testing.T) {
 
 func TestTLSOfClusterAndSentinel(t *testing.T) {
 	t.Parallel()
-	ours, others := redistest.NewCertificates(t), redistest.NewCertificates(t)
+	ours, others := certtest.New(t), certtest.New(t)
 	t.Run("cluster", func(t *testing.T) {
-		cluster := redistest.StartCluster(t, append(ours.Args(), "--tls-cluster", "yes")...)
+		cluster := redistest.StartCluster(t, append(redistest.TLSArgs(ours.CA, ours.Cert, ours.Key), "--tls-cluster", "yes")...)
 		o := tlsAt(cluster.Nodes[1])
 		o.Cluster, o.TLS = true, tlsOf(t, ours)
 		m := openApps(t, o, "")
@@ -154,7 +156,7 @@ func TestTLSOfClusterAndSentinel(t *testing.T) {
 		}}
 		openApps(t, o, "", &storage.App{ID: "a", Key: "k", Secret: "s"})
 		for want, change := range map[string]func(*SentinelOptions){
-			"certificate signed by unknown authority": func(s *SentinelOptions) { s.TLS = &TLSOptions{CA: tlsOf(t, others).CA} },
+			"certificate signed by unknown authority": func(s *SentinelOptions) { s.TLS = &words.TLSOptions{CA: tlsOf(t, others).CA} },
 			"WRONGPASS":                   func(s *SentinelOptions) { s.Password = "hush-wrong" },
 			"NOAUTH":                      func(s *SentinelOptions) { s.Password = "" },
 			`it knows no master "other"`:  func(s *SentinelOptions) { s.Master = "other" },

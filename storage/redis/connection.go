@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 
@@ -55,7 +54,7 @@ type Connection struct {
 	Sentinel *Sentinel `json:"sentinel,omitempty"`
 
 	// TLS encrypts the connections to the server. Default: plain text.
-	TLS *TLS `json:"tls,omitempty"`
+	TLS *words.TLS `json:"tls,omitempty"`
 }
 
 // Sentinel says which Sentinels know the server.
@@ -73,25 +72,7 @@ type Sentinel struct {
 	Password string `json:"password,omitempty"`
 
 	// TLS encrypts the connections to a Sentinel. Default: plain text.
-	TLS *TLS `json:"tls,omitempty"`
-}
-
-// TLS says how to encrypt.
-type TLS struct {
-	// CA is a file with the certificates of authorities in PEM, or these themselves.
-	// Default: the authorities of the system.
-	CA string `json:"ca,omitempty"`
-
-	// Cert is a file with a client certificate in PEM, or that itself. Default: none.
-	Cert string `json:"cert,omitempty"`
-
-	// Key is a file with the key of the client certificate in PEM, or that itself.
-	// Default: none.
-	Key string `json:"key,omitempty"`
-
-	// InsecureSkipVerify accepts any certificate, and so anybody who poses as the
-	// server. The log warns of it. Default: off.
-	InsecureSkipVerify bool `json:"insecure_skip_verify,omitempty"`
+	TLS *words.TLS `json:"tls,omitempty"`
 }
 
 // words are those of a block, but for the blocks within.
@@ -108,13 +89,6 @@ func (s *Sentinel) words() words.Set {
 	return words.Set{
 		"master": words.Text(&s.Master), "addresses": words.List(&s.Addresses),
 		"username": words.Text(&s.Username), "password": words.Text(&s.Password),
-	}
-}
-
-func (s *TLS) words() words.Set {
-	return words.Set{
-		"ca": words.Text(&s.CA), "cert": words.Text(&s.Cert), "key": words.Text(&s.Key),
-		"insecure_skip_verify": words.Switch(&s.InsecureSkipVerify),
 	}
 }
 
@@ -137,7 +111,7 @@ func (c *Connection) options(cluster bool) (Options, error) {
 		err = c.check()
 	}
 	if err == nil {
-		o.TLS, err = c.TLS.options("tls")
+		o.TLS, err = c.TLS.Options("tls")
 	}
 	if err != nil {
 		return o, err
@@ -214,7 +188,7 @@ func (o *Options) takeURL(text string) error {
 		}
 		o.Addresses = []string{net.JoinHostPort(host, port)}
 		if u.Scheme == "rediss" && o.TLS == nil {
-			o.TLS = new(TLSOptions)
+			o.TLS = new(words.TLSOptions)
 		}
 		if db != "" && path != "" {
 			return errors.New("url: it names the database twice")
@@ -254,7 +228,7 @@ func (o *Options) takeHost(host string, port int) error {
 	if rest, ok := strings.CutPrefix(host, "rediss://"); ok {
 		host = rest
 		if o.TLS == nil {
-			o.TLS = new(TLSOptions)
+			o.TLS = new(words.TLSOptions)
 		}
 	}
 	host = strings.Trim(strings.TrimPrefix(host, "redis://"), "[]")
@@ -291,7 +265,7 @@ func (s *Sentinel) options() (*SentinelOptions, error) {
 	if len(o.Addresses) == 0 {
 		return nil, errors.New("sentinel: addresses are missing")
 	}
-	o.TLS, err = s.TLS.options("sentinel: tls")
+	o.TLS, err = s.TLS.Options("sentinel: tls")
 	return o, err
 }
 
@@ -327,35 +301,4 @@ func withPort(name, address, port string) (string, error) {
 		return "", fmt.Errorf("%s: %q is not like HOST:PORT", name, address)
 	}
 	return net.JoinHostPort(host, given), nil
-}
-
-// options reads the files.
-func (s *TLS) options(name string) (*TLSOptions, error) {
-	if s == nil {
-		return nil, nil
-	}
-	o := &TLSOptions{SkipVerify: s.InsecureSkipVerify}
-	for _, part := range []struct {
-		name, text string
-		to         *[]byte
-	}{{"ca", s.CA, &o.CA}, {"cert", s.Cert, &o.Cert}, {"key", s.Key, &o.Key}} {
-		field := name + ": " + part.name
-		text, err := words.Expand(field, part.text)
-		switch {
-		case err != nil:
-			return nil, err
-		case text == "":
-			continue
-		case strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN"):
-			*part.to = []byte(text)
-			continue
-		}
-		if *part.to, err = os.ReadFile(text); err != nil { //nolint:gosec // the operator's file
-			return nil, fmt.Errorf("%s: %w", field, err)
-		}
-	}
-	if _, err := o.config(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return o, nil
 }

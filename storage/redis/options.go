@@ -2,12 +2,12 @@ package redis
 
 import (
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sockudo/caddy-sockudo/internal/words"
 )
 
 // defaultAddress is where Redis listens unless somebody has said otherwise.
@@ -29,7 +29,7 @@ type Options struct {
 	// DB is the number of the database. A cluster has none but 0.
 	DB int
 	// TLS encrypts. Nil means plain text.
-	TLS *TLSOptions
+	TLS *words.TLSOptions
 	// PoolSize bounds the connections, of a cluster those to each node. Connections
 	// that only listen come on top. Zero means 32.
 	PoolSize int
@@ -44,17 +44,7 @@ type SentinelOptions struct {
 	// Username and Password log in to a Sentinel, not to the server.
 	Username, Password string
 	// TLS encrypts what is said to a Sentinel. Nil means plain text.
-	TLS *TLSOptions
-}
-
-// TLSOptions say how to encrypt.
-type TLSOptions struct {
-	// CA are the certificates of authorities in PEM. None means those of the system.
-	CA []byte
-	// Cert and Key are a client certificate in PEM. None means no certificate.
-	Cert, Key []byte
-	// SkipVerify accepts any certificate of the server.
-	SkipVerify bool
+	TLS *words.TLSOptions
 }
 
 func (o Options) withDefaults() Options {
@@ -82,11 +72,11 @@ func (o Options) check() error {
 		return fmt.Errorf("connection_pool_size %d must not be negative", o.PoolSize)
 	}
 	if o.Sentinel != nil {
-		if _, err := o.Sentinel.TLS.config(); err != nil {
+		if _, err := o.Sentinel.TLS.Config(); err != nil {
 			return fmt.Errorf("sentinel: tls: %w", err)
 		}
 	}
-	if _, err := o.TLS.config(); err != nil {
+	if _, err := o.TLS.Config(); err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
 	return nil
@@ -122,31 +112,4 @@ func (o Options) unverified() []string {
 		names = append(names, "sentinel tls")
 	}
 	return names
-}
-
-// config is nil for plain text. The name of the server is filled in where it is
-// known.
-func (o *TLSOptions) config() (*tls.Config, error) {
-	if o == nil {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.SkipVerify} //nolint:gosec // the operator's wish, and logged
-	if len(o.CA) > 0 {
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(o.CA) {
-			return nil, errors.New("ca holds no certificate in PEM")
-		}
-	}
-	if len(o.Cert)+len(o.Key) == 0 {
-		return c, nil
-	}
-	if len(o.Cert) == 0 || len(o.Key) == 0 {
-		return nil, errors.New("cert and key are written together or not at all")
-	}
-	certificate, err := tls.X509KeyPair(o.Cert, o.Key)
-	if err != nil {
-		return nil, errors.New("cert and key are no certificate in PEM and its key")
-	}
-	c.Certificates = []tls.Certificate{certificate}
-	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/certtest"
 	"github.com/sockudo/caddy-sockudo/internal/outage"
 	"github.com/sockudo/caddy-sockudo/internal/redistest"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -17,8 +18,8 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"plain": false, "tls": true} {
 		t.Run(name, func(t *testing.T) {
-			certificates := redistest.NewCertificates(t)
-			server := redistest.Start(t, certificates.Args()...)
+			certificates := certtest.New(t)
+			server := redistest.Start(t, redistest.TLSArgs(certificates.CA, certificates.Cert, certificates.Key)...)
 			o := at(server)
 			if secure {
 				o = tlsAt(server)

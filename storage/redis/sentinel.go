@@ -57,8 +57,8 @@ func (c *masterConn) Close() error {
 // newSentinels asks nobody yet. The options have been checked.
 func newSentinels(o Options) *sentinels {
 	s := &sentinels{options: o.Sentinel, conns: map[*masterConn]string{}}
-	s.secure, _ = o.TLS.config()
-	secure, _ := o.Sentinel.TLS.config()
+	s.secure, _ = o.TLS.Config()
+	secure, _ := o.Sentinel.TLS.Config()
 	for _, address := range o.Sentinel.Addresses {
 		c := clientOptions(Options{Username: o.Sentinel.Username, Password: o.Sentinel.Password, PoolSize: 2})
 		c.Addr, c.ReadTimeout, c.WriteTimeout = address, sentinelTimeout, sentinelTimeout

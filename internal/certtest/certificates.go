@@ -1,6 +1,5 @@
-//go:build unix
-
-package redistest
+// Package certtest makes certificates for tests.
+package certtest
 
 import (
 	"crypto/ecdsa"
@@ -13,18 +12,19 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
-// Certificates are files for TLS: those of an authority that nobody else trusts,
-// and of a server or client that it vouches for as 127.0.0.1.
-type Certificates struct{ CA, Cert, Key string }
+// Files are those of an authority that nobody else trusts, and of a server or
+// client that it vouches for as 127.0.0.1, in PEM.
+type Files struct{ CA, Cert, Key string }
 
-// NewCertificates makes an authority and what it signs.
-func NewCertificates(t T) Certificates {
+// New makes an authority and what it signs.
+func New(t testing.TB) Files {
 	t.Helper()
 	dir := t.TempDir()
-	c := Certificates{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	c := Files{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -47,13 +47,7 @@ func NewCertificates(t T) Certificates {
 	return c
 }
 
-// Args make a server speak TLS on a port of its own, and demand a certificate of
-// its clients.
-func (c Certificates) Args() []string {
-	return []string{"--tls-port", "FREE", "--tls-ca-cert-file", c.CA, "--tls-cert-file", c.Cert, "--tls-key-file", c.Key, "--tls-auth-clients", "yes"}
-}
-
-func newKey(t T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -62,7 +56,7 @@ func newKey(t T) *ecdsa.PrivateKey {
 	return key
 }
 
-func sign(t T, one, by *x509.Certificate, key, byKey *ecdsa.PrivateKey) []byte {
+func sign(t testing.TB, one, by *x509.Certificate, key, byKey *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	signed, err := x509.CreateCertificate(rand.Reader, one, by, &key.PublicKey, byKey)
 	if err != nil {
@@ -71,7 +65,7 @@ func sign(t T, one, by *x509.Certificate, key, byKey *ecdsa.PrivateKey) []byte {
 	return signed
 }
 
-func writePEM(t T, name, kind string, body []byte) {
+func writePEM(t testing.TB, name, kind string, body []byte) {
 	t.Helper()
 	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: body}), 0o600); err != nil {
 		t.Fatal(err)
