@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"maps"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,6 +17,8 @@ func init() {
 	redis.SetLogger(clientLogger{})
 	caddy.RegisterModule(new(AppManagerModule))
 	caddy.RegisterModule(new(ClusterAppManagerModule))
+	caddy.RegisterModule(new(CacheModule))
+	caddy.RegisterModule(new(ClusterCacheModule))
 }
 
 // clientLogger takes what the client library has to say, which is about
@@ -29,8 +32,10 @@ func (clientLogger) Printf(_ context.Context, format string, v ...any) {
 
 // readBlock reads the name of a driver and its block: the words of its connection,
 // and further ones.
-func readBlock(d *caddyfile.Dispenser, c *Connection, further words.Set) error {
+func readBlock(d *caddyfile.Dispenser, k *Keys, further words.Set) error {
+	c := &k.Connection
 	set := c.words()
+	set["prefix"] = words.Text(&k.Prefix)
 	maps.Copy(set, further)
 	return words.ReadWith(d, set, func(word string) (bool, error) {
 		switch word {
@@ -49,16 +54,46 @@ func readBlock(d *caddyfile.Dispenser, c *Connection, further words.Set) error {
 	})
 }
 
-// AppManagerModule keeps apps in Redis.
-type AppManagerModule struct {
+// Keys say which Redis to use, and how the names of the keys in it begin.
+type Keys struct {
 	Connection
 
-	// Prefix begins the names of all keys. Default: "sockudo:".
+	// Prefix begins the names of all keys; who shares it shares what is there. Default:
+	// "sockudo:" for apps, "sockudo_cache" for a cache, and for hubs with another name
+	// than default, "sockudo_cache@HUB".
 	Prefix string `json:"prefix,omitempty"`
 
-	prefix  string
-	options Options
+	hub, prefix string
+	options     Options
 }
+
+// provision expands the placeholders and reads the files of TLS.
+func (k *Keys) provision(cluster bool) (err error) {
+	if k.prefix, err = words.Expand("prefix", k.Prefix); err != nil {
+		return err
+	}
+	if k.options, err = k.Connection.options(cluster); err != nil {
+		return err
+	}
+	return checkTag(k.prefix)
+}
+
+// ForHub names the hub, whose values are not those of others.
+func (k *Keys) ForHub(name string) { k.hub = name }
+
+// ofHub is the prefix, where hubs have their own unless one is written.
+func (k *Keys) ofHub(usual string) string {
+	switch {
+	case k.prefix != "":
+		return k.prefix
+	case k.hub == "" || k.hub == "default":
+		return usual
+	}
+	return usual + "@" + k.hub
+}
+
+// AppManagerModule keeps apps in Redis.
+type AppManagerModule struct{ Keys }
 
 // CaddyModule returns the Caddy module information.
 func (*AppManagerModule) CaddyModule() caddy.ModuleInfo {
@@ -93,22 +128,11 @@ func (*AppManagerModule) CaddyModule() caddy.ModuleInfo {
 //		nodes HOST:PORT...       # of a cluster, instead of an address
 //	}
 func (m *AppManagerModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return readBlock(d, &m.Connection, words.Set{"prefix": words.Text(&m.Prefix)})
+	return readBlock(d, &m.Keys, nil)
 }
 
 // Provision expands the placeholders and reads the files of TLS.
 func (m *AppManagerModule) Provision(caddy.Context) error { return m.provision(false) }
-
-func (m *AppManagerModule) provision(cluster bool) (err error) {
-	if m.prefix, err = words.Expand("prefix", m.Prefix); err != nil {
-		return err
-	}
-	m.options, err = m.Connection.options(cluster)
-	return err
-}
-
-// Validate checks the prefix.
-func (m *AppManagerModule) Validate() error { return checkTag(m.prefix) }
 
 // Driver is the driver's word in the configuration.
 func (*AppManagerModule) Driver() string { return "redis" }
@@ -134,3 +158,83 @@ func (m *ClusterAppManagerModule) Provision(caddy.Context) error { return m.prov
 
 // Driver is the driver's word in the configuration.
 func (*ClusterAppManagerModule) Driver() string { return "redis_cluster" }
+
+// CacheModule keeps values in Redis, so that all nodes see them.
+type CacheModule struct {
+	Keys
+
+	// MaxValueSize is the size of the largest value, in bytes. How much there is in all
+	// is for the server to bound, by its maxmemory. Default: 16777216, which is 16MiB.
+	MaxValueSize int64 `json:"max_value_size,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*CacheModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.caches.redis", New: func() caddy.Module { return new(CacheModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	redis {
+//		...                 # the words of every driver redis
+//		prefix TEXT         # sockudo_cache
+//		max_value_size SIZE # 16MiB
+//	}
+func (m *CacheModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return readBlock(d, &m.Keys, words.Set{"max_value_size": words.Size(&m.MaxValueSize)})
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *CacheModule) Provision(caddy.Context) error { return m.provision(false) }
+
+// Validate checks the bound.
+func (m *CacheModule) Validate() error {
+	return words.NotNegative(map[string]int64{"max_value_size": m.MaxValueSize})
+}
+
+// Driver is the driver's word in the configuration.
+func (*CacheModule) Driver() string { return "redis" }
+
+// Key identifies the server, the login and the prefix.
+func (m *CacheModule) Key() string { return m.options.key() + "\x00" + m.ofHub("sockudo_cache") }
+
+// Open connects to the server.
+func (m *CacheModule) Open(ctx context.Context) (storage.Cache, error) {
+	return OpenCache(ctx, m.options, CacheOptions{m.ofHub("sockudo_cache"), m.MaxValueSize}, caddy.Log().Named("sockudo"))
+}
+
+// Tune takes the bound of a newer configuration.
+func (c *Cache) Tune(spec any) error {
+	switch m := spec.(type) {
+	case *CacheModule:
+		c.SetMaxValueSize(m.MaxValueSize)
+	case *ClusterCacheModule:
+		c.SetMaxValueSize(m.MaxValueSize)
+	default:
+		return fmt.Errorf("%T does not tune a cache in Redis", spec)
+	}
+	return nil
+}
+
+// ClusterCacheModule keeps values in a cluster of Redis.
+type ClusterCacheModule struct{ CacheModule }
+
+// CaddyModule returns the Caddy module information.
+func (*ClusterCacheModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.caches.redis_cluster", New: func() caddy.Module { return new(ClusterCacheModule) }}
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *ClusterCacheModule) Provision(caddy.Context) error { return m.provision(true) }
+
+// Driver is the driver's word in the configuration.
+func (*ClusterCacheModule) Driver() string { return "redis_cluster" }
+
+var (
+	_ storage.Spec[storage.AppManager] = (*AppManagerModule)(nil)
+	_ storage.Spec[storage.AppManager] = (*ClusterAppManagerModule)(nil)
+	_ storage.Spec[storage.Cache]      = (*CacheModule)(nil)
+	_ storage.Spec[storage.Cache]      = (*ClusterCacheModule)(nil)
+
+	_ storage.Tuner = (*Cache)(nil)
+)

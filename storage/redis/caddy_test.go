@@ -21,9 +21,6 @@ func provisioned(text string) (*AppManagerModule, error) {
 	if err == nil {
 		err = m.Provision(caddy.Context{})
 	}
-	if err == nil {
-		err = m.Validate()
-	}
 	return m, err
 }
 

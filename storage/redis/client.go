@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -185,6 +184,22 @@ func (c *Client) call(ctx context.Context, do func(ctx context.Context) error) e
 	return c.fail(ctx, do(bounded))
 }
 
+// check asks the server for a key, which needs reading rights only, and in a
+// cluster whether every master is there.
+func (c *Client) check(ctx context.Context, key string) error {
+	return c.call(ctx, func(ctx context.Context) error {
+		if cluster, ok := c.UniversalClient.(*redis.ClusterClient); ok {
+			if err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return node.Ping(ctx).Err() }); err != nil {
+				return err
+			}
+		}
+		if err := c.Get(ctx, key).Err(); !errors.Is(err, redis.Nil) {
+			return err
+		}
+		return nil
+	})
+}
+
 // fail names the place of an error, or says that it is not the server's.
 func (c *Client) fail(ctx context.Context, err error) error {
 	switch {
@@ -196,7 +211,9 @@ func (c *Client) fail(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", c.place, ctx.Err())
-	case strings.HasPrefix(err.Error(), "MOVED "):
+	case redis.HasErrorPrefix(err, "OOM "):
+		return fmt.Errorf("%s: %w: %w", c.place, storage.ErrFull, err)
+	case redis.HasErrorPrefix(err, "MOVED "):
 		return fmt.Errorf("%s: this server belongs to a cluster; use the driver redis_cluster: %w", c.place, err)
 	}
 	return fmt.Errorf("%s: %w", c.place, err)

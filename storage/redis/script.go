@@ -42,6 +42,12 @@ func (c *Client) evaluate(ctx context.Context, name, script string, keys []strin
 	return command.Val(), nil
 }
 
+// write runs a command that changes something once, as run does a script. A reply
+// that is nothing is redis.Nil.
+func (c *Client) write(ctx context.Context, words ...any) error {
+	return c.Process(ctx, once{redis.NewCmd(ctx, words...)})
+}
+
 // once is a command that is sent again only if it cannot have been executed.
 type once struct{ *redis.Cmd }
 

@@ -3,11 +3,14 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/sockudo/caddy-sockudo/internal/redistest"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -103,10 +106,20 @@ func ownPrefix(t *testing.T, o Options) string {
 			return
 		}
 		defer func() { _ = c.Close() }()
-		for _, key := range []string{prefix + "apps", prefix + "app_keys", prefix + "{apps}", prefix + "{apps}:keys"} {
-			if err := c.Del(context.Background(), key).Err(); err != nil {
-				t.Error(err)
+		remove := func(ctx context.Context, node *redis.Client) error {
+			keys, err := node.Keys(ctx, prefix+"*").Result()
+			for _, key := range keys {
+				err = errors.Join(err, node.Del(ctx, key).Err())
 			}
+			return err
+		}
+		if cluster, ok := c.UniversalClient.(*redis.ClusterClient); ok {
+			err = cluster.ForEachMaster(context.Background(), remove)
+		} else if node, ok := c.UniversalClient.(*redis.Client); ok {
+			err = remove(context.Background(), node)
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	})
 	return prefix
