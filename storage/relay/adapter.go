@@ -34,17 +34,27 @@ type Options struct {
 	Workers int
 	// Linger is how long a topic that nobody wants any more is kept. Zero means 10s.
 	Linger time.Duration
-	// AnswerTimeout bounds the wait for an answer of the engine; without one the link
-	// is lost. Zero means 5s.
-	AnswerTimeout time.Duration
 	// ProbeInterval is the time between two looks whether the engine answers. Zero
 	// means 3s.
 	ProbeInterval time.Duration
-	// MaxReconnects is the number of attempts to connect again, after which the
-	// adapter stays alone. Zero means that it never gives up.
-	MaxReconnects int
+	Tuning
 	// Log is told of outages. Nil logs nothing.
 	Log *zap.Logger
+}
+
+// Tuning are options that may change while an adapter runs.
+type Tuning struct {
+	// AnswerTimeout bounds the wait for an answer of the engine; without one the link
+	// is lost. Zero means 5s.
+	AnswerTimeout time.Duration
+	// MaxReconnects is the number of attempts to connect again, after which the
+	// adapter stays alone until SetTuning. Zero means that it never gives up.
+	MaxReconnects int
+}
+
+func (t Tuning) withDefaults() Tuning {
+	t.AnswerTimeout = cmp.Or(t.AnswerTimeout, 5*time.Second)
+	return t
 }
 
 func (o Options) withDefaults() Options {
@@ -52,7 +62,6 @@ func (o Options) withDefaults() Options {
 	o.InboxBytes = cmp.Or(o.InboxBytes, 64<<20)
 	o.Workers = cmp.Or(o.Workers, max(runtime.GOMAXPROCS(0), 2))
 	o.Linger = cmp.Or(o.Linger, 10*time.Second)
-	o.AnswerTimeout = cmp.Or(o.AnswerTimeout, 5*time.Second)
 	o.ProbeInterval = cmp.Or(o.ProbeInterval, 3*time.Second)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -79,9 +88,9 @@ type Adapter struct {
 	watchers    watchers
 	counts      counts
 	maxSize     atomic.Int64
-	answer      atomic.Int64 // the timeout, see SetAnswerTimeout
-	// lapse is signalled when something was missed.
-	lapse chan struct{}
+	tuning      atomic.Pointer[Tuning]
+	retuned     chan struct{} // signalled by SetTuning
+	lapse       chan struct{} // signalled when something was missed
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -107,11 +116,11 @@ func Open(ctx context.Context, dial Dial, o Options) (*Adapter, error) {
 	o = o.withDefaults()
 	a := &Adapter{
 		dial: dial, options: o, subscribers: rounds.New[*protocol.Envelope](), outbox: newOutbox(o.QueueBytes),
-		links: links{newest: map[sender]uint32{}}, lapse: make(chan struct{}, 1), done: make(chan struct{}),
+		links: links{newest: map[sender]uint32{}}, lapse: make(chan struct{}, 1), retuned: make(chan struct{}, 1), done: make(chan struct{}),
 		log: o.Log.With(zap.String("adapter", o.Driver), zap.String("engine", o.Place)),
 	}
 	_, _ = rand.Read(a.id[:]) // never fails
-	a.answer.Store(int64(o.AnswerTimeout))
+	a.SetTuning(o.Tuning)
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.echoes = newEchoes(a.id)
 	a.topics = newTopics(o.Linger, protocol.Topic{}, a.echoes.topic)
@@ -140,12 +149,18 @@ func (a *Adapter) errorf(format string, args ...any) error {
 // fields.
 func (a *Adapter) MaxSize() int64 { return a.maxSize.Load() }
 
-// SetAnswerTimeout changes Options.AnswerTimeout of a running adapter.
-func (a *Adapter) SetAnswerTimeout(d time.Duration) {
-	a.answer.Store(int64(cmp.Or(d, Options{}.withDefaults().AnswerTimeout)))
+// SetTuning changes options of a running adapter. One that has given up connecting
+// begins again.
+func (a *Adapter) SetTuning(t Tuning) {
+	t = t.withDefaults()
+	a.tuning.Store(&t)
+	select {
+	case a.retuned <- struct{}{}:
+	default:
+	}
 }
 
-func (a *Adapter) answerTimeout() time.Duration { return time.Duration(a.answer.Load()) }
+func (a *Adapter) answerTimeout() time.Duration { return a.tuning.Load().AnswerTimeout }
 
 // Publish delivers an envelope to the subscribers of this node and puts it in line
 // for the others. It waits while the line is full and the engine takes what is in

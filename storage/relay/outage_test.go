@@ -143,7 +143,7 @@ func TestSilentLinkIsLost(t *testing.T) {
 func TestFullQueueWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
-		a := openOn(t, e, Options{QueueBytes: 64 << 10, ProbeInterval: time.Minute, AnswerTimeout: time.Minute})
+		a := openOn(t, e, Options{QueueBytes: 64 << 10, ProbeInterval: time.Minute, Tuning: Tuning{AnswerTimeout: time.Minute}})
 		defer shut(t, a)
 		var here box
 		join(t, a, here.deliver)
@@ -247,7 +247,7 @@ func TestTooLargeReachesNobody(t *testing.T) {
 func TestLeaveWaitsForTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
-		a := openOn(t, e, Options{ProbeInterval: time.Hour, AnswerTimeout: time.Hour})
+		a := openOn(t, e, Options{ProbeInterval: time.Hour, Tuning: Tuning{AnswerTimeout: time.Hour}})
 		defer shut(t, a)
 		leave := join(t, a, func(*protocol.Envelope) {})
 		e.set(func() { e.stalled = true })
@@ -279,7 +279,7 @@ func TestLeaveWaitsForTheEngine(t *testing.T) {
 func TestGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
-		a := openOn(t, e, Options{MaxReconnects: 3})
+		a := openOn(t, e, Options{Tuning: Tuning{MaxReconnects: 3}})
 		defer shut(t, a)
 		e.set(func() { e.away = true })
 		e.cut()
@@ -292,6 +292,16 @@ func TestGivesUp(t *testing.T) {
 		}
 		publish(t, a, "c", "e")
 		want(t, a, "c")
+		if n := a.LinkStats().Events["max_reconnects"]; n != 1 {
+			t.Errorf("gave up %d times", n)
+		}
+		e.set(func() { e.away = false })
+		pause(time.Hour)
+		a.SetTuning(Tuning{})
+		pause(time.Second)
+		if err := a.Check(t.Context()); err != nil || e.dialed() != 5 {
+			t.Errorf("Check after a reload: %v, dialed %d times", err, e.dialed())
+		}
 	})
 }
 

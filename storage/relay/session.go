@@ -113,10 +113,13 @@ func (a *Adapter) run(s *session) {
 	}
 }
 
-// reconnect dials until there is a session. It is nil when the adapter is closed,
-// or gives up.
+// reconnect dials until there is a session. It is nil when the adapter is closed.
 func (a *Adapter) reconnect(attempt *int) *session {
-	for n := 1; a.options.MaxReconnects <= 0 || n <= a.options.MaxReconnects; n++ {
+	select {
+	case <-a.retuned: // by what has happened before
+	default:
+	}
+	for n := 1; ; n++ {
 		*attempt++
 		if !wait.For(a.ctx, redial.Delay(a.echoes.topic.Channel, *attempt)) {
 			return nil
@@ -132,9 +135,17 @@ func (a *Adapter) reconnect(attempt *int) *session {
 		}
 		a.setSession(nil, err)
 		a.log.Debug("connecting again", zap.Int("attempt", n), zap.Error(err))
+		if most := a.tuning.Load().MaxReconnects; most > 0 && n >= most {
+			a.counts.event("max_reconnects")
+			a.log.Error("gave up connecting again; the next reload begins anew", zap.Int("attempts", n), zap.Error(err))
+			select {
+			case <-a.ctx.Done():
+				return nil
+			case <-a.retuned:
+				n, *attempt = 0, 0
+			}
+		}
 	}
-	a.log.Error("gave up connecting again", zap.Int("attempts", a.options.MaxReconnects))
-	return nil
 }
 
 // attend returns when the link is lost. While packets are missed all the time the

@@ -85,7 +85,7 @@ func TestUnwantLingers(t *testing.T) {
 func TestUnwantWhileAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
-		a := openOn(t, e, Options{Linger: time.Second, ProbeInterval: time.Hour, AnswerTimeout: time.Hour})
+		a := openOn(t, e, Options{Linger: time.Second, ProbeInterval: time.Hour, Tuning: Tuning{AnswerTimeout: time.Hour}})
 		defer shut(t, a)
 		e.set(func() { e.stalled = true })
 		ended := make(chan error)
@@ -111,7 +111,7 @@ func TestUnwantWhileAsking(t *testing.T) {
 func TestWantEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
-		a := openOn(t, e, Options{ProbeInterval: time.Hour, AnswerTimeout: time.Hour})
+		a := openOn(t, e, Options{ProbeInterval: time.Hour, Tuning: Tuning{AnswerTimeout: time.Hour}})
 		e.set(func() { e.stalled = true })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
