@@ -12,6 +12,7 @@ import (
 
 	_ "github.com/sockudo/caddy-sockudo/storage/dynamodb" // the drivers of the default build
 	_ "github.com/sockudo/caddy-sockudo/storage/memory"
+	_ "github.com/sockudo/caddy-sockudo/storage/nats"
 	_ "github.com/sockudo/caddy-sockudo/storage/redis"
 	_ "github.com/sockudo/caddy-sockudo/storage/sql"
 )
@@ -58,7 +59,8 @@ var driverPackages = map[string]string{
 var laterOfDriver = map[string][]string{
 	"sockudo.adapters": {
 		"fallback_to_local", "socket_counting", "enable_socket_counting", "aggregate_counts", "fast_presence_transitions",
-		"request_timeout", "buffer_multiplier_per_cpu",
+		"buffer_multiplier_per_cpu", "nodes_number", "discovery_max_wait_ms", "discovery_idle_wait_ms", "client_capacity",
+		"presence_sync_chunk_size",
 	},
 }
 

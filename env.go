@@ -105,6 +105,7 @@ func readEnv(lookup func(string) (string, bool)) (*overrides, error) {
 	e.readRates()
 	e.readDatabases()
 	e.readRedis()
+	e.readAdapters()
 	return e.overrides, e.err
 }
 

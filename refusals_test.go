@@ -132,7 +132,7 @@ func TestLater(t *testing.T) {
 		check("app demo {\nnamespace chat {\n"+word+" on\n}\n}", "4",
 			`{"apps": [{"channel_namespaces": [{"`+word+`": true}]}]}`, "apps.0.channel_namespaces.0."+word)
 	}
-	for _, word := range []string{"fallback_to_local", "socket_counting", "request_timeout"} {
+	for _, word := range []string{"fallback_to_local", "socket_counting", "nodes_number", "discovery_max_wait_ms", "client_capacity"} {
 		_, err := parse("adapter local {\n" + word + " on\n}")
 		expectError(t, err, "adapter: "+word+later+", at Testfile:3")
 		expectError(t, json.Unmarshal([]byte(`{"adapter": {"driver": "local", "`+word+`": true}}`), new(Handler)), "adapter."+word+later)

@@ -200,7 +200,7 @@ var variable = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
 // docs/configuration.md.
 func TestEnvironmentIsDescribed(t *testing.T) {
 	text, found := string(read(t, "docs/configuration.md")), 0
-	for _, name := range []string{"env.go", "env_variables.go", "env_redis.go"} {
+	for _, name := range []string{"env.go", "env_variables.go", "env_redis.go", "env_adapters.go"} {
 		ast.Inspect(parse(t, name, parser.SkipObjectResolution), func(n ast.Node) bool {
 			literal, ok := n.(*ast.BasicLit)
 			if !ok {

@@ -84,7 +84,7 @@ func (c *call) publishOnce(ctx context.Context, e realtime.Event, key, ack strin
 	run, cancel := context.WithTimeout(context.WithoutCancel(ctx), runTimeout)
 	defer cancel()
 	if err := c.live.Publish(run, c.app, e); err != nil {
-		return "", false, c.internal("publishing an event", err)
+		return "", false, c.unpublished(err)
 	}
 	settled = true
 	c.settle(name, pending, encode(record{State: stateCommitted, Fingerprint: digest, Receipt: &receipt{ack}}))

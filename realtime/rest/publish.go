@@ -2,10 +2,12 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
 )
 
 // emptyAnswer is what a publish answers that asked for nothing. The official
@@ -96,7 +98,7 @@ func (c *call) publish(ctx context.Context, e *event) *failure {
 				ack, known, f = c.publishOnce(ctx, one, key, ack)
 				repeated = repeated || known
 			} else if err := c.live.Publish(ctx, c.app, one); err != nil {
-				f = c.internal("publishing an event", err)
+				f = c.unpublished(err)
 			}
 		}
 		if first == nil {
@@ -108,6 +110,15 @@ func (c *call) publish(ctx context.Context, e *event) *failure {
 		c.live.Hub.Idempotent(c.app.ID, repeated)
 	}
 	return first
+}
+
+// unpublished is the refusal of an event that could not be published. What does not
+// fit into the adapter or the cache will not do so later.
+func (c *call) unpublished(err error) *failure {
+	if errors.Is(err, storage.ErrTooLarge) {
+		return errEventTooLarge
+	}
+	return c.internal("publishing an event", err)
 }
 
 func (c *call) checkChannel(name string) *failure {

@@ -19,20 +19,20 @@ type Adapter struct {
 	dialer *dialer
 }
 
-// OpenAdapter connects to NATS. A nil log logs nothing.
-func OpenAdapter(ctx context.Context, o Options, log *zap.Logger) (*Adapter, error) {
-	if log == nil {
-		log = zap.NewNop()
+// OpenAdapter connects to NATS. Without a logger nothing is logged.
+func OpenAdapter(ctx context.Context, o Options, logger *zap.Logger) (*Adapter, error) {
+	if logger == nil {
+		logger = zap.NewNop()
 	}
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
 	o = o.withDefaults()
 	if o.TLS != nil && o.TLS.SkipVerify {
-		log.Warn("connections to NATS accept any certificate", zap.String("place", o.place()))
+		logger.Warn("connections to NATS accept any certificate", zap.String("place", o.place()))
 	}
-	d := &dialer{log: log, options: o}
-	a, err := relay.Open(ctx, d.dial, relay.Options{Driver: "nats", Place: o.place(), Tuning: o.Tuning.Tuning, Log: log})
+	d := &dialer{log: logger, options: o}
+	a, err := relay.Open(ctx, d.dial, relay.Options{Driver: "nats", Place: o.place(), Tuning: o.Tuning.Tuning, Log: logger})
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func refused(t *testing.T, o Options, want string) {
 	}
 }
 
-// opens opens what must open, and publishes something.
+// opens wants options to work.
 func opens(t *testing.T, o Options) {
 	t.Helper()
 	if err := openAdapter(t, o).Check(t.Context()); err != nil {

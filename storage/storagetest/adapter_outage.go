@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -198,9 +199,9 @@ func (o *adapterOutage) after(t *testing.T, app, channel string) {
 func (b *inbox) last(channel string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := len(b.got) - 1; i >= 0; i-- {
-		if b.got[i].Channel == channel {
-			n, _ := strconv.Atoi(b.got[i].Event) // the events are numbered
+	for _, e := range slices.Backward(b.got) {
+		if e.Channel == channel {
+			n, _ := strconv.Atoi(e.Event) // the events are numbered
 			return n
 		}
 	}
