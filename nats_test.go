@@ -19,7 +19,7 @@ import (
 
 // natsHub is a directive for a hub that NATS joins with others.
 func natsHub(name, servers, more string) string {
-	return "sockudo " + name + " {\nhealth_timeout 500ms\nidempotency {\nenabled off\n}\nrate_limiter {\nenabled off\n}\n" + appBlock + "adapter nats {\nservers " + servers + "\nprefix test\n" + more + "\n}\n}"
+	return "sockudo " + name + " {\nhealth_timeout 500ms\ncluster_health {\nheartbeat 200ms\nnode_timeout 1s\ncleanup 100ms\n}\nidempotency {\nenabled off\n}\nrate_limiter {\nenabled off\n}\n" + appBlock + "adapter nats {\nservers " + servers + "\nprefix test\n" + more + "\n}\n}"
 }
 
 // publishDemo publishes an event of the app "demo" to the channel "room".
@@ -98,7 +98,44 @@ func TestNATSJoinsNodes(t *testing.T) {
 	}
 }
 
-// Checklist: configuration 40, 63, 64, 70
+// joinPresence joins a user to the channel "presence-room".
+func (s *socket) joinPresence(user string) {
+	s.t.Helper()
+	member := `{"user_id":"` + user + `"}`
+	data, err := json.Marshal(map[string]string{
+		"channel": "presence-room", "channel_data": member,
+		"auth": "demo-key:" + protocol.Sign("s3cr3t-canary", s.id+":presence-room:"+member),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.send(`{"event":"pusher:subscribe","data":` + string(data) + `}`)
+	s.expect("subscription_succeeded")
+}
+
+// members are the users who are present, as a node knows them.
+func members(t *testing.T, port string) []string {
+	t.Helper()
+	const path = "/apps/demo/channels/presence-room/users"
+	query := fmt.Sprintf("auth_key=demo-key&auth_timestamp=%d&auth_version=1.0", time.Now().Unix())
+	status, body := request(t, "GET", "http://127.0.0.1:"+port+path+"?"+query+"&auth_signature="+protocol.Sign("s3cr3t-canary", "GET\n"+path+"\n"+query), nil)
+	var answer struct {
+		Users []struct{ ID string }
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %v: %s", status, err, body)
+	}
+	var ids []string
+	for _, u := range answer.Users {
+		ids = append(ids, u.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// The outage lasts until the nodes have given each other up.
+//
+// Checklist: configuration 40, 54, 63, 64, 71
 func TestNATSOutage(t *testing.T) {
 	server := natstest.Start(t, "authorization { user: u, password: hush }")
 	s, a, b := newServer(t), freePort(t), freePort(t)
@@ -126,14 +163,27 @@ func TestNATSOutage(t *testing.T) {
 	if status := up(a); status != http.StatusOK {
 		t.Errorf("/up: %d", status)
 	}
+	one.joinPresence("one")
+	other.joinPresence("other")
+	present := func(port string, want ...string) func() bool {
+		return func() bool { return slices.Equal(members(t, port), want) }
+	}
+	soon(t, "both members on the first node", present(a, "one", "other"))
+	soon(t, "both members on the other node", present(b, "one", "other"))
 	server.Kill()
 	soon(t, "503 of /up in the outage", func() bool { return up(a) == http.StatusServiceUnavailable && up(b) == http.StatusServiceUnavailable })
 	if status := publishDemo(t, a, "e", "alone", ""); status != http.StatusOK {
 		t.Errorf("publishing in the outage: %d", status)
 	}
 	one.expect("alone")
+	soon(t, "end of the member that cannot be reached", present(a, "one"))
+	late := dial(t, "127.0.0.1:"+b, "/app/demo-key")
+	late.joinPresence("late")
+	soon(t, "end of the other member that cannot be reached", present(b, "late", "other"))
 	server.Restart()
 	soon(t, "200 of /up after the outage", func() bool { return up(a) == http.StatusOK && up(b) == http.StatusOK })
+	soon(t, "all members on the first node", present(a, "late", "one", "other"))
+	soon(t, "all members on the other node", present(b, "late", "one", "other"))
 	publishDemo(t, a, "e", "together", "")
 	one.expect("together")
 	if frame := other.expect(`"event":"e"`); !strings.Contains(frame, "together") {

@@ -46,7 +46,7 @@ func openAdapter(t *testing.T, o Options) *Adapter {
 	return a
 }
 
-// Checklist: configuration 49, 50, 62, 75
+// Checklist: configuration 49, 50, 62
 func TestAdapterSuites(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"without echo": func(*Options) {},
