@@ -52,8 +52,8 @@ type RateConfig struct {
 	// calls, 20 handshakes.
 	Max Number `json:"max,omitempty"`
 
-	// Window is the length of the window, which starts with its first event.
-	// Default: 60s.
+	// Window is the length of the window. With the driver memory it starts with its
+	// first event, and with redis it is the time before now. Default: 60s.
 	Window Duration `json:"window,omitempty" min:"1ms"`
 }
 

@@ -74,6 +74,7 @@ func (e *environment) readRedis() {
 	}
 	e.readClusterNodes()
 	e.readRedisURL()
+	e.readLimiterPrefix()
 }
 
 // setRedis changes one setting. Without the block that it is within, nothing would
@@ -241,6 +242,25 @@ func (e *environment) readRedisURL() {
 		if scheme, _, _ := strings.Cut(text, "://"); !slices.Contains([]string{"redis", "rediss", "unix"}, scheme) {
 			e.late(name, errors.New("it must be like redis://USER:PASSWORD@HOST:6379/0"))
 		}
+	})
+}
+
+// readLimiterPrefix names the keys of a rate limiter in Redis.
+func (e *environment) readLimiterPrefix() {
+	const name = "RATE_LIMITER_REDIS_PREFIX"
+	text, ok := e.get(name)
+	if !ok {
+		return
+	}
+	e.set = append(e.set, func(c *HubConfig) {
+		c.editDriver(kindRateLimiter, func(driver string, own map[string]any) bool {
+			if driver != "redis" && driver != "redis_cluster" {
+				return false
+			}
+			e.names = append(e.names, name)
+			own["prefix"] = literal(text)
+			return true
+		})
 	})
 }
 

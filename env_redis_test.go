@@ -178,3 +178,22 @@ func TestRedirectedDrivers(t *testing.T) {
 		t.Errorf("a URL that is none: %v", err)
 	}
 }
+
+func TestLimiterPrefixVariable(t *testing.T) {
+	env := map[string]string{"RATE_LIMITER_REDIS_PREFIX": "a{b"}
+	for own, want := range map[string]string{
+		`{"driver":"redis","host":"h"}`: `{"driver":"redis","host":"h","prefix":"a\\{b"}`,
+		`{"driver":"redis_cluster"}`:    `{"driver":"redis_cluster","prefix":"a\\{b"}`,
+		`{"driver":"memory"}`:           `{"driver":"memory"}`,
+	} {
+		config := mustParse(t, "").clone()
+		config.setRaw(kindRateLimiter, json.RawMessage(own))
+		o, err := readEnv(envOf(env))
+		if err == nil {
+			err = o.apply(config)
+		}
+		if got := string(config.raw()[kindRateLimiter]); err != nil || got != want || slices.Contains(o.names, "RATE_LIMITER_REDIS_PREFIX") != (own != want) {
+			t.Errorf("%s: %s, %q, %v", own, got, o.names, err)
+		}
+	}
+}

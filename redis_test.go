@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -256,5 +257,74 @@ func TestRedisURL(t *testing.T) {
 	contains(t, s.logged(), "REDIS_URL")
 	if strings.Contains(s.logged(), "hush") {
 		t.Error("the log shows the password")
+	}
+}
+
+// upgrade tries a handshake and tells its status. A socket stays open.
+func upgrade(t *testing.T, port string) int {
+	t.Helper()
+	c, resp, err := websocket.DefaultDialer.Dial("ws://127.0.0.1:"+port+"/app/demo-key", nil)
+	if resp == nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if c != nil {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	return resp.StatusCode
+}
+
+// Two hubs with one rate limiter are as two nodes: they count together. While it is
+// away, one that does not fail open refuses.
+//
+// Checklist: configuration 93, 94, 100
+func TestRedisLimiterJoinsNodes(t *testing.T) {
+	server := redistest.Start(t)
+	s, a, b := newServer(t), freePort(t), freePort(t)
+	hub := func(name, more string) string {
+		return "sockudo " + name + " {\n" + appBlock + "rate_limiter redis {\nurl redis://" + server.Addr() + "/0\nprefix x\nlease 20s\nlimits {\nconnection_per_ip 3\n}\napi 5 60s\n" + more + "}\n}"
+	}
+	s.mustLoad("", site(a, hub("a", ""))+site(b, hub("b", "fail_open on\n")))
+	for i, port := range []string{a, b, a} {
+		if status := upgrade(t, port); status != http.StatusSwitchingProtocols {
+			t.Errorf("socket %d: %d", i, status)
+		}
+	}
+	if status := upgrade(t, b); status != http.StatusTooManyRequests {
+		t.Errorf("one socket more than the limit: %d", status)
+	}
+	if keys := server.MustDo("KEYS", "x:slots:*"); keys != "x:slots:connections:127.0.0.1" {
+		t.Errorf("the keys are %q", keys)
+	}
+	for i := range 6 {
+		port := []string{a, b}[i%2]
+		status, header := signed(t, port, "demo", "demo-key", "s3cr3t-canary")
+		if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[i < 5]; status != want || header.Get("X-Ratelimit-Remaining") != strconv.Itoa(max(4-i, 0)) {
+			t.Errorf("call %d: %d %v, want %d", i, status, header, want)
+		}
+	}
+
+	server.Stop()
+	if status := upgrade(t, a); status != http.StatusInternalServerError {
+		t.Errorf("a handshake without the limiter: %d", status)
+	}
+	if status, _ := signed(t, a, "demo", "demo-key", "s3cr3t-canary"); status != http.StatusInternalServerError {
+		t.Errorf("a call without the limiter: %d", status)
+	}
+	if status := upgrade(t, b); status != http.StatusSwitchingProtocols {
+		t.Errorf("a handshake without the limiter, failing open: %d", status)
+	}
+	if status, _ := signed(t, b, "demo", "demo-key", "s3cr3t-canary"); status != http.StatusOK {
+		t.Errorf("a call without the limiter, failing open: %d", status)
+	}
+	// The sockets that are open are told to the server that has forgotten them.
+	server.Restart()
+	for end := time.Now().Add(30 * time.Second); server.MustDo("ZCARD", "x:slots:connections:127.0.0.1") != "3"; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the open sockets are not counted again")
+		}
+	}
+	if status := upgrade(t, a); status != http.StatusTooManyRequests {
+		t.Errorf("one socket more than the limit after the restart: %d", status)
 	}
 }

@@ -31,7 +31,7 @@ func TestCacheSuite(t *testing.T) {
 
 func TestRateLimiterSuite(t *testing.T) {
 	storagetest.Engine(t, "memory")
-	storagetest.TestRateLimiter(t, func(*testing.T) storage.RateLimiter { return NewRateLimiter(RateLimiterOptions{}) })
+	storagetest.TestRateLimiter(t, storagetest.FixedWindows, func(*testing.T) storage.RateLimiter { return NewRateLimiter(RateLimiterOptions{}) })
 }
 
 // Checklist: configuration 81, 82, 83, 85

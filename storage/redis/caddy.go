@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -19,6 +20,8 @@ func init() {
 	caddy.RegisterModule(new(ClusterAppManagerModule))
 	caddy.RegisterModule(new(CacheModule))
 	caddy.RegisterModule(new(ClusterCacheModule))
+	caddy.RegisterModule(new(RateLimiterModule))
+	caddy.RegisterModule(new(ClusterRateLimiterModule))
 }
 
 // clientLogger takes what the client library has to say, which is about
@@ -59,8 +62,8 @@ type Keys struct {
 	Connection
 
 	// Prefix begins the names of all keys; who shares it shares what is there. Default:
-	// "sockudo:" for apps, "sockudo_cache" for a cache, and for hubs with another name
-	// than default, "sockudo_cache@HUB".
+	// "sockudo:" for apps, "sockudo_cache" for a cache, "sockudo_rl" for a rate limiter,
+	// the last two with "@HUB" behind them for hubs with another name than default.
 	Prefix string `json:"prefix,omitempty"`
 
 	hub, prefix string
@@ -230,11 +233,87 @@ func (m *ClusterCacheModule) Provision(caddy.Context) error { return m.provision
 // Driver is the driver's word in the configuration.
 func (*ClusterCacheModule) Driver() string { return "redis_cluster" }
 
-var (
-	_ storage.Spec[storage.AppManager] = (*AppManagerModule)(nil)
-	_ storage.Spec[storage.AppManager] = (*ClusterAppManagerModule)(nil)
-	_ storage.Spec[storage.Cache]      = (*CacheModule)(nil)
-	_ storage.Spec[storage.Cache]      = (*ClusterCacheModule)(nil)
+// RateLimiterModule counts in Redis, for all nodes together. Its windows slide.
+type RateLimiterModule struct {
+	Keys
 
-	_ storage.Tuner = (*Cache)(nil)
+	// Lease is how long the sockets of a node are counted that has been killed; a node
+	// that lives renews them. It is at least 1s. Default: 30s.
+	Lease caddy.Duration `json:"lease,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*RateLimiterModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.rate_limiters.redis", New: func() caddy.Module { return new(RateLimiterModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	redis {
+//		...            # the words of every driver redis
+//		prefix TEXT    # sockudo_rl
+//		lease DURATION # 30s
+//	}
+func (m *RateLimiterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return readBlock(d, &m.Keys, words.Set{"lease": words.Duration(&m.Lease)})
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *RateLimiterModule) Provision(caddy.Context) error { return m.provision(false) }
+
+// Validate checks the lease.
+func (m *RateLimiterModule) Validate() error {
+	if lease := time.Duration(m.Lease); lease != 0 && lease < time.Second {
+		return fmt.Errorf("lease %v is shorter than 1s", lease)
+	}
+	return nil
+}
+
+// Driver is the driver's word in the configuration.
+func (*RateLimiterModule) Driver() string { return "redis" }
+
+// Key identifies the server, the login and the prefix.
+func (m *RateLimiterModule) Key() string { return m.options.key() + "\x00" + m.ofHub("sockudo_rl") }
+
+// Open connects to the server.
+func (m *RateLimiterModule) Open(ctx context.Context) (storage.RateLimiter, error) {
+	return OpenRateLimiter(ctx, m.options, RateLimiterOptions{m.ofHub("sockudo_rl"), time.Duration(m.Lease)}, caddy.Log().Named("sockudo"))
+}
+
+// Tune takes the lease of a newer configuration.
+func (l *RateLimiter) Tune(spec any) error {
+	switch m := spec.(type) {
+	case *RateLimiterModule:
+		l.SetLease(time.Duration(m.Lease))
+	case *ClusterRateLimiterModule:
+		l.SetLease(time.Duration(m.Lease))
+	default:
+		return fmt.Errorf("%T does not tune a rate limiter in Redis", spec)
+	}
+	return nil
+}
+
+// ClusterRateLimiterModule counts in a cluster of Redis.
+type ClusterRateLimiterModule struct{ RateLimiterModule }
+
+// CaddyModule returns the Caddy module information.
+func (*ClusterRateLimiterModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.rate_limiters.redis_cluster", New: func() caddy.Module { return new(ClusterRateLimiterModule) }}
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *ClusterRateLimiterModule) Provision(caddy.Context) error { return m.provision(true) }
+
+// Driver is the driver's word in the configuration.
+func (*ClusterRateLimiterModule) Driver() string { return "redis_cluster" }
+
+var (
+	_ storage.Spec[storage.AppManager]  = (*AppManagerModule)(nil)
+	_ storage.Spec[storage.AppManager]  = (*ClusterAppManagerModule)(nil)
+	_ storage.Spec[storage.Cache]       = (*CacheModule)(nil)
+	_ storage.Spec[storage.Cache]       = (*ClusterCacheModule)(nil)
+	_ storage.Spec[storage.RateLimiter] = (*RateLimiterModule)(nil)
+	_ storage.Spec[storage.RateLimiter] = (*ClusterRateLimiterModule)(nil)
+
+	_, _ storage.Tuner = (*Cache)(nil), (*RateLimiter)(nil)
 )

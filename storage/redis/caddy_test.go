@@ -1,16 +1,19 @@
 package redis
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sockudo/caddy-sockudo/internal/certtest"
+	"github.com/sockudo/caddy-sockudo/internal/redistest"
 	"github.com/sockudo/caddy-sockudo/internal/words"
 )
 
@@ -142,5 +145,77 @@ func TestKeyTellsServersApart(t *testing.T) {
 	cluster := new(ClusterAppManagerModule)
 	if err := cluster.Provision(caddy.Context{}); err != nil || !cluster.options.Cluster {
 		t.Errorf("redis_cluster is no cluster: %v", err)
+	}
+}
+
+// Caches and rate limiters take the same words, and hubs have keys of their own.
+func TestBlocksOfOtherKinds(t *testing.T) {
+	cache, limiter := new(CacheModule), new(RateLimiterModule)
+	blocks := map[string]interface {
+		UnmarshalCaddyfile(*caddyfile.Dispenser) error
+		Provision(caddy.Context) error
+		Validate() error
+		ForHub(string)
+		Key() string
+	}{
+		"redis {\n host h\n tls\n max_value_size 1MiB\n}":            cache,
+		"redis {\n sentinel {\n addresses a\n}\n db 1\n lease 5s\n}": limiter,
+	}
+	for text, m := range blocks {
+		err := errors.Join(m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)), m.Provision(caddy.Context{}), m.Validate())
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		keys := map[string]bool{}
+		for _, hub := range []string{"default", "a", "b"} {
+			m.ForHub(hub)
+			keys[m.Key()] = true
+		}
+		if len(keys) != 3 {
+			t.Errorf("%s: three hubs have %d keys", text, len(keys))
+		}
+	}
+	if cache.MaxValueSize != 1<<20 || cache.options.TLS == nil || limiter.options.DB != 1 || time.Duration(limiter.Lease) != 5*time.Second {
+		t.Errorf("%+v, %+v", cache, limiter)
+	}
+	cache.prefix = "x"
+	if cache.ofHub("usual") != "x" {
+		t.Error("a prefix that is written is not the hub's")
+	}
+	for text, want := range map[string]string{
+		"redis {\n lease 500ms\n}": "lease 500ms is shorter than 1s",
+		"redis {\n lease 5\n}":     `lease: "5" has no unit`,
+		"redis {\n leese 5s\n}":    "leese is unknown to this driver",
+	} {
+		m := new(ClusterRateLimiterModule)
+		err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+		if err == nil {
+			err = errors.Join(m.Provision(caddy.Context{}), m.Validate())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	negative := &CacheModule{MaxValueSize: -1}
+	if err := negative.Validate(); err == nil || !strings.Contains(err.Error(), "max_value_size must not be negative") {
+		t.Error(err)
+	}
+}
+
+// A reload changes the tuning of what is running, and only that.
+func TestTune(t *testing.T) {
+	server := redistest.Start(t)
+	cache, limiter := openCache(t, at(server), ""), openLimiter(t, at(server), "", 0)
+	if err := errors.Join(cache.Tune(&ClusterCacheModule{CacheModule{MaxValueSize: 7}}), limiter.Tune(&RateLimiterModule{Lease: caddy.Duration(5 * time.Second)})); err != nil {
+		t.Error(err)
+	}
+	if _, lease := limiter.held.has("", ""); cache.MaxSize() != 7 || lease != 5*time.Second {
+		t.Errorf("the size is %d, the lease %v", cache.MaxSize(), lease)
+	}
+	if err := cache.Tune(&RateLimiterModule{}); err == nil {
+		t.Error("a rate limiter tunes a cache")
+	}
+	if err := limiter.Tune(&CacheModule{}); err == nil {
+		t.Error("a cache tunes a rate limiter")
 	}
 }

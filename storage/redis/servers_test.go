@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -21,6 +23,16 @@ import (
 var process redistest.Process
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(holderVariable); address != "" {
+		if err := holdSlots(address); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // most of these tests wait
+		panic(err)
+	}
 	code := m.Run()
 	process.End()
 	os.Exit(code)
@@ -148,4 +160,14 @@ func until(t *testing.T, what string, condition func() bool) {
 			t.Fatalf("no %s", what)
 		}
 	}
+}
+
+func openLimiter(t *testing.T, o Options, prefix string, lease time.Duration) *RateLimiter {
+	t.Helper()
+	l, err := OpenRateLimiter(context.Background(), o, RateLimiterOptions{Prefix: prefix, Lease: lease}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
 }

@@ -15,3 +15,11 @@ func TestAppManagerSuite(t *testing.T) {
 		})
 	})
 }
+
+func TestRateLimiterSuite(t *testing.T) {
+	onEach(t, func(t *testing.T, o Options) {
+		storagetest.TestRateLimiter(t, storagetest.SlidingWindows, func(t *testing.T) storage.RateLimiter {
+			return openLimiter(t, o, ownPrefix(t, o), 0)
+		})
+	})
+}

@@ -10,9 +10,25 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// TestRateLimiter checks a rate limiter against its contract.
-func TestRateLimiter(t *testing.T, open func(t *testing.T) storage.RateLimiter) {
+// Windows are the two ways in which a rate limiter counts.
+type Windows int
+
+// Windows that start with their first event, and windows that end now.
+const (
+	FixedWindows Windows = iota
+	SlidingWindows
+)
+
+// TestRateLimiter checks a rate limiter against its contract, as one with windows of
+// the kind that it has.
+func TestRateLimiter(t *testing.T, windows Windows, open func(t *testing.T) storage.RateLimiter) {
 	t.Attr("contract", "rate_limiter")
+	t.Run("windows", func(t *testing.T) {
+		runAll(t, open, map[Windows][]subtest[storage.RateLimiter]{
+			FixedWindows:   {{"start with the first event", limiterFixed}, {"start again", limiterStartsAgain}},
+			SlidingWindows: {{"slide", limiterSlides}, {"are never exceeded", limiterNeverExceeded}},
+		}[windows])
+	})
 	runAll(t, open, []subtest[storage.RateLimiter]{
 		{"up to the limit", limiterLimit},
 		{"several events", limiterSeveral},
@@ -20,7 +36,7 @@ func TestRateLimiter(t *testing.T, open func(t *testing.T) storage.RateLimiter) 
 		{"keys are separate", limiterKeys},
 		{"limit per call", limiterLimitPerCall},
 		{"window", limiterWindow},
-		{"window is fixed", limiterFixed},
+		{"reset", limiterReset},
 		{"senseless windows", limiterSenseless},
 		{"many callers", limiterRace},
 		{"slots", slots},
@@ -123,9 +139,32 @@ func limiterWindow(t *testing.T, l storage.RateLimiter) {
 	if took := time.Since(start); took < window-rounding || took > window+patience/2 {
 		t.Errorf("a new window began after %v, want %v", took, window)
 	}
-	wantAllowed(t, d, true, 1) // the new window counts from one
-	if d.Reset < window/2 {
+	if d.Reset < window/2 { // there is an event that has just come
 		t.Errorf("Reset of the new window = %v, want about %v", d.Reset, window)
+	}
+}
+
+// limiterReset checks that Reset tells when a call is allowed again.
+func limiterReset(t *testing.T, l storage.RateLimiter) {
+	const window = 400 * time.Millisecond
+	for round := range 3 {
+		key := fmt.Sprint(unique(), round)
+		if d, err := l.Allow(t.Context(), key, 3, 4, window); !d.Allowed || err != nil {
+			t.Fatalf("%+v, %v", d, err)
+		}
+		time.Sleep(window / 4)
+		refused, err := l.Allow(t.Context(), key, 3, 4, window)
+		must(t, err)
+		if refused.Allowed {
+			continue // the machine is slow, and the window over
+		}
+		if refused.Reset <= 0 || refused.Reset > 3*window/4+rounding {
+			t.Errorf("Reset = %v after a quarter of %v", refused.Reset, window)
+		}
+		time.Sleep(refused.Reset + rounding)
+		if d, err := l.Allow(t.Context(), key, 3, 4, window); !d.Allowed || err != nil {
+			t.Errorf("%v after a refused call, which is Reset: %+v, %v", refused.Reset, d, err)
+		}
 	}
 }
 
@@ -154,6 +193,98 @@ func limiterFixed(t *testing.T, l storage.RateLimiter) {
 	})
 	if took := time.Since(start); took < window-rounding || took > window+patience/2 {
 		t.Errorf("the window ended after %v, want %v", took, window)
+	}
+}
+
+// limiterStartsAgain checks that a new window counts from one.
+func limiterStartsAgain(t *testing.T, l storage.RateLimiter) {
+	const window = 300 * time.Millisecond
+	key := unique()
+	for range 2 {
+		if _, err := l.Allow(t.Context(), key, 1, 2, window); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(window / 3)
+	}
+	eventually(t, "second window", func() bool {
+		d, err := l.Allow(t.Context(), key, 1, 2, window)
+		must(t, err)
+		if d.Allowed {
+			wantAllowed(t, d, true, 1)
+		}
+		return d.Allowed
+	})
+}
+
+// limiterSlides checks that events leave a window as they came, one after the other,
+// and not all at once when it ends.
+func limiterSlides(t *testing.T, l storage.RateLimiter) {
+	const window = time.Second
+	key, start := unique(), time.Now()
+	ask := func(n int) storage.RateDecision {
+		d, err := l.Allow(t.Context(), key, n, 4, window)
+		must(t, err)
+		return d
+	}
+	wantAllowed(t, ask(2), true, 2)
+	time.Sleep(window / 2)
+	second := time.Now()
+	d := ask(2)
+	if time.Since(start) > window-rounding {
+		t.Skip("the machine is too slow to tell")
+	}
+	wantAllowed(t, d, true, 0)
+	if d.Reset < window-rounding || d.Reset > window+rounding {
+		t.Errorf("Reset = %v with an event that has just come", d.Reset)
+	}
+	d = ask(2)
+	if wantAllowed(t, d, false, 0); d.Reset > window/2+rounding {
+		t.Errorf("Reset = %v when the first events leave after half a window", d.Reset)
+	}
+	if d = ask(5); d.Allowed || d.Reset < window/2+rounding {
+		t.Errorf("more than the limit: %+v", d)
+	}
+	eventually(t, "leaving of the first events", func() bool {
+		d = ask(1)
+		return d.Allowed
+	})
+	if took := time.Since(start); took < window-rounding {
+		t.Errorf("the first events left after %v", took)
+	}
+	if time.Since(second) > window-rounding {
+		t.Skip("the machine is too slow to tell")
+	}
+	wantAllowed(t, d, true, 1) // those in the middle are still counted
+	wantAllowed(t, ask(2), false, 1)
+}
+
+// limiterNeverExceeded asks without a pause, and looks at any time as long as a window
+// for more events than the limit.
+func limiterNeverExceeded(t *testing.T, l storage.RateLimiter) {
+	const window, limit = 300 * time.Millisecond, 5
+	key := unique()
+	type span struct{ asked, answered time.Time }
+	var allowed []span
+	ask := func() {
+		asked := time.Now()
+		d, err := l.Allow(t.Context(), key, 1, limit, window)
+		must(t, err)
+		if d.Allowed {
+			allowed = append(allowed, span{asked, time.Now()})
+		}
+	}
+	ask()
+	time.Sleep(window * 3 / 4) // most of what is allowed comes when a fixed window would end
+	for start := time.Now(); time.Since(start) < 5*window; time.Sleep(time.Millisecond) {
+		ask()
+	}
+	for i := limit; i < len(allowed); i++ {
+		if took := allowed[i].answered.Sub(allowed[i-limit].asked); took < window {
+			t.Errorf("%d events in %v, of which %d may come in %v", limit+1, took, limit, window)
+		}
+	}
+	if len(allowed) < 3*limit {
+		t.Errorf("%d events in 5 windows of %d", len(allowed), limit)
 	}
 }
 
