@@ -110,8 +110,8 @@ var (
 	_ storage.LinkMeter = (*Adapter)(nil)
 )
 
-// Open connects to the engine and makes sure that it answers. An error is final:
-// later outages are mended, this one is not.
+// Open connects to the engine and makes sure that it answers, within a minute at
+// most. An error is final: later outages are mended, this one is not.
 func Open(ctx context.Context, dial Dial, o Options) (*Adapter, error) {
 	o = o.withDefaults()
 	a := &Adapter{
@@ -125,6 +125,8 @@ func Open(ctx context.Context, dial Dial, o Options) (*Adapter, error) {
 	a.echoes = newEchoes(a.id)
 	a.topics = newTopics(o.Linger, protocol.Topic{}, a.echoes.topic)
 	a.inbox = newInbox(o.Workers, o.InboxBytes, a.log, func(e *protocol.Envelope) { a.subscribers.Deliver(e) })
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	s, err := a.connect(ctx)
 	if err == nil {
 		if err = s.echo(ctx); err != nil {

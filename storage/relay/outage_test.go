@@ -337,6 +337,10 @@ func TestOpenFails(t *testing.T) {
 		if _, err := Open(ctx, deaf, Options{Driver: "deaf"}); !errors.Is(err, context.DeadlineExceeded) || !closed.Load() {
 			t.Errorf("with an engine that brings nothing: %v, link closed: %v", err, closed.Load())
 		}
+		start := time.Now()
+		if _, err := Open(t.Context(), deaf, Options{}); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Minute {
+			t.Errorf("without a bound: %v after %v", err, time.Since(start))
+		}
 		lost := func(_ context.Context, in *Inlet) (Link, error) {
 			in.Lost(errAway)
 			return deafLink{&closed}, nil
