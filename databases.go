@@ -14,7 +14,7 @@ import (
 // whom. A driver that has one of its own inherits none of them: a password must
 // not go to another host than the one it was written for.
 var connectionWords = []string{
-	"url", "dsn", "host", "port", "address", "username", "password", "database", "db", "namespace", "nodes", "keyspace",
+	"url", "dsn", "host", "port", "address", "username", "password", "auth_level", "database", "db", "namespace", "nodes", "keyspace",
 	"region", "endpoint_url", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile_name", "sentinel", "tls", "path",
 	"replication_class", "replication_factor", "connection_pool_size",
 }

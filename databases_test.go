@@ -36,6 +36,11 @@ func TestDriversInheritDatabases(t *testing.T) {
 		{"credentials for a while", "apps dynamodb", map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}, map[string]any{"aws_access_key_id": "a", "aws_secret_access_key": "s", "aws_session_token": "t"}},
 		{"credentials over a profile", "database dynamodb {\n region r\n aws_profile_name p\n}\napps dynamodb", map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}, map[string]any{"region": "r", "aws_access_key_id": "a", "aws_secret_access_key": "s"}},
 		{"a table of one's own with others' credentials", "apps dynamodb {\n table_name mine\n}", map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "DATABASE_DYNAMODB_REGION": "r"}, map[string]any{"table_name": "mine", "region": "r", "aws_access_key_id": "a", "aws_secret_access_key": "s"}},
+		{"SurrealDB by variables", "apps surreal", map[string]string{
+			"DATABASE_SURREALDB_URL": "ws://db", "DATABASE_SURREALDB_NAMESPACE": "n", "DATABASE_SURREALDB_DATABASE": "d",
+			"DATABASE_SURREALDB_USERNAME": "u", "DATABASE_SURREALDB_PASSWORD": "p", "DATABASE_SURREALDB_TABLE_NAME": "t",
+		}, map[string]any{"url": "ws://db", "namespace": "n", "database": "d", "username": "u", "password": "p", "table_name": "t"}},
+		{"a user of one's own", "database surrealdb {\n url wss://db\n password hush\n}\napps surrealdb {\n auth_level database\n}", nil, map[string]any{"auth_level": "database"}},
 		{"braces in variables", "apps mysql", map[string]string{"DATABASE_MYSQL_PASSWORD": "a{b}"}, map[string]any{"password": `a\{b}`}},
 	} {
 		if got := choiceOf(t, c.block, c.env); !reflect.DeepEqual(got, c.want) {

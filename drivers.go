@@ -15,6 +15,7 @@ import (
 	_ "github.com/sockudo/caddy-sockudo/storage/nats"
 	_ "github.com/sockudo/caddy-sockudo/storage/redis"
 	_ "github.com/sockudo/caddy-sockudo/storage/sql"
+	_ "github.com/sockudo/caddy-sockudo/storage/surrealdb"
 )
 
 // The kinds of drivers, by the word that selects one.
