@@ -2,7 +2,7 @@
 // as tests need that: CBOR over WebSockets at /rpc, sessions that belong to their
 // connection, and nothing without signing in.
 //
-//	node server.mjs MODULES PORT mem://|surrealkv://DIR
+//	node server.mjs MODULES PORT rocksdb://DIR|surrealkv://DIR|mem://
 //
 // MODULES is the folder that holds node_modules, PORT is 0 for any free port. The first
 // root user is that of SURREAL_USER and SURREAL_PASS. A line "ready PORT" says that the

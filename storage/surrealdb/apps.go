@@ -51,8 +51,8 @@ func OpenAppManager(ctx context.Context, o Options, logger *zap.Logger) (*AppMan
 // begin begins a call, which ends with the context of the caller, after callTimeout
 // and with Close. It is an error if that makes no sense any more.
 func (m *AppManager) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if m.link.open.Err() != nil || ctx.Err() != nil {
-		return nil, nil, m.fail(ctx, ctx.Err())
+	if err := errors.Join(m.link.open.Err(), ctx.Err()); err != nil {
+		return nil, nil, m.fail(ctx, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	stop := context.AfterFunc(m.link.open, cancel)
@@ -65,10 +65,10 @@ func (m *AppManager) begin(ctx context.Context) (context.Context, context.Cancel
 // fail names the place of an error, or says that it is not the store's.
 func (m *AppManager) fail(ctx context.Context, err error) error {
 	switch {
-	case m.link.open.Err() != nil:
-		return fmt.Errorf("app manager: %w", storage.ErrClosed)
 	case err == nil:
 		return nil
+	case m.link.open.Err() != nil:
+		return fmt.Errorf("app manager: %w", storage.ErrClosed)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: no answer in time: %w", m.place, ctx.Err())
 	}
@@ -112,9 +112,14 @@ func (m *AppManager) byID(ctx context.Context, id string) (*record, error) {
 	return m.one(ctx, "SELECT "+columns+" FROM $id", map[string]any{"id": m.id(id)})
 }
 
-// byKey is the record with a key.
+// byKey is the record with a key. The record has the last word: an index on which
+// transactions have met may be wrong (surrealdb issue 7303).
 func (m *AppManager) byKey(ctx context.Context, key string) (*record, error) {
-	return m.one(ctx, m.whereKey(), map[string]any{"key": key})
+	r, err := m.one(ctx, m.whereKey(), map[string]any{"key": key})
+	if err != nil || r == nil || r.key() != key {
+		return nil, err
+	}
+	return r, nil
 }
 
 // whereKey finds a key. The table stands in the statement, because the index is not

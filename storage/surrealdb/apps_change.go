@@ -84,18 +84,33 @@ func (m *AppManager) change(ctx context.Context, app *storage.App, version strin
 	defer done()
 	for n := 1; ; n++ {
 		err = m.try(ctx, app, version, p, vars)
-		if !errors.Is(err, errAgain) || n == maxRaces || !wait.For(ctx, rand.N(time.Duration(n)*10*time.Millisecond)) {
+		if !errors.Is(err, errAgain) || !nextRace(ctx, n) {
 			break
 		}
 	}
 	switch {
-	case ctx.Err() != nil:
-	case errors.Is(err, errAgain):
+	case errors.Is(err, errAgain) && ctx.Err() == nil:
 		return fmt.Errorf("app %s: %w", app.ID, err)
+	case errors.Is(err, errAgain):
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrConflict):
 		return err
 	}
 	return m.fail(ctx, err)
+}
+
+// nextRace waits a while behind the nth attempt, and reports whether there is another
+// one.
+func nextRace(ctx context.Context, n int) bool {
+	return n < maxRaces && wait.For(ctx, rand.N(time.Duration(n)*10*time.Millisecond))
+}
+
+// raced does something that others may do at the same time, until it is done.
+func raced(ctx context.Context, do func() error) error {
+	for n := 1; ; n++ {
+		if err := do(); !isRace(err) || !nextRace(ctx, n) {
+			return err
+		}
+	}
 }
 
 // try plans a change and makes it.

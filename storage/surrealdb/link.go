@@ -21,6 +21,8 @@ const (
 	// where it has failed. Calls before that fail at once.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 2 * time.Second
+	// maxSessions is in how many sessions a call is tried that all expire too early.
+	maxSessions = 4
 )
 
 // link holds a connection that is signed in, and makes another one when it is lost,
@@ -134,7 +136,7 @@ func (l *link) enter(ctx context.Context) (*socket, error) {
 				e.Message = strings.ReplaceAll(e.Message, l.o.Password, "…")
 			}
 			err = fmt.Errorf("signing in as %s: %w", l.user(), err)
-		} else if _, err = l.say(ctx, s, "use", l.o.Namespace, l.o.Database); err != nil {
+		} else if err = l.choose(ctx, s); err != nil {
 			err = fmt.Errorf("choosing the database: %w", err)
 		}
 		if err != nil {
@@ -148,6 +150,14 @@ func (l *link) enter(ctx context.Context) (*socket, error) {
 		return nil, fmt.Errorf("no answer within %v", loginTimeout)
 	}
 	return nil, err
+}
+
+// choose chooses the database, which the server makes if there is none.
+func (l *link) choose(ctx context.Context, s *socket) error {
+	return raced(ctx, func() error {
+		_, err := l.say(ctx, s, "use", l.o.Namespace, l.o.Database)
+		return err
+	})
 }
 
 // user names who signs in, and where that one is defined.
@@ -169,7 +179,7 @@ func (l *link) say(ctx context.Context, s *socket, method string, params ...any)
 // query asks for one statement and reads its result. harmless says that it may run
 // twice: then it is sent again when the connection was lost before the answer.
 func (l *link) query(ctx context.Context, harmless bool, text string, vars map[string]any, to any) error {
-	for again := false; ; again = true {
+	for n := 1; ; n++ {
 		s, err := l.connection(ctx)
 		if err != nil {
 			return err
@@ -182,10 +192,10 @@ func (l *link) query(ctx context.Context, harmless bool, text string, vars map[s
 		switch {
 		case isLost && l.open.Err() != nil:
 			return l.open.Err()
-		case isLost && !again && (harmless || !gone.sent):
+		case isLost && n == 1 && (harmless || !gone.sent):
 		case isLost && gone.sent && !harmless:
 			return fmt.Errorf("the change may have been made or not: %w", err)
-		case isExpired(err) && !again: // nothing was done; a new session is needed
+		case isExpired(err) && n < maxSessions: // nothing was done; a new session is needed
 			s.retire()
 		default:
 			return err

@@ -257,3 +257,26 @@ func TestEndlessListing(t *testing.T) {
 		t.Errorf("Apps: %v", err)
 	}
 }
+
+// An index may name a record that has another key by now.
+func TestStaleIndex(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(said string, _ []any) (any, error) {
+		switch {
+		case strings.Contains(said, "WHERE key"):
+			return ok([]any{map[string]any{"id": "a", "content": []any{"k2", `{"secret":"s"}`}}}), nil
+		case strings.HasPrefix(said, "UPSERT"):
+			return []any{map[string]any{"status": "ERR", "result": "Database index `applications_key_idx` already contains 'k', with record `applications:a`"}}, nil
+		}
+		return fine(said), nil
+	})
+	m := open(t, Options{URL: f.url})
+	knows(t, m, "k", "")
+	knows(t, m, "k2", "a")
+	if err := m.PutApp(t.Context(), app("b", "k"), storage.AnyVersion); !errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrKeyTaken) {
+		t.Errorf("a key that nobody has and the index does not give: %v", err)
+	}
+	if err := m.PutApp(t.Context(), app("b", "k2"), storage.AnyVersion); !errors.Is(err, storage.ErrKeyTaken) {
+		t.Errorf("a key that an app has: %v", err)
+	}
+}

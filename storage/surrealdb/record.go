@@ -29,25 +29,37 @@ func (r record) app() (app *storage.App, ignored []string, err error) {
 		return &storage.App{ID: fmt.Sprintf("%T %v", name, name)}, nil, errors.New("the id is no text")
 	}
 	app = &storage.App{ID: id}
-	var content []raw
-	if err := read(r.Content, &content); err != nil || len(content) != 2 {
-		return app, nil, errors.New("the record cannot be read")
-	}
-	key, err := textOf(content[0])
-	if err != nil || key == "" {
+	key, payload := r.content()
+	if app.Key, err = textOf(key); err != nil || app.Key == "" {
 		return app, nil, errors.New("field key is missing or no text")
 	}
-	app.Key = key
-	payload, err := textOf(content[1])
+	text, err := textOf(payload)
 	if err != nil {
 		return app, nil, errors.New("field payload is missing or no text")
 	}
-	app, ignored, err = storage.UnmarshalApp([]byte(payload))
-	app.ID, app.Key = id, key
+	known := app.Key
+	app, ignored, err = storage.UnmarshalApp([]byte(text))
+	app.ID, app.Key = id, known
 	if err == nil && app.Secret == "" {
 		err = errors.New("secret is missing")
 	}
 	return app, ignored, err
+}
+
+// content are the two fields, nil for what cannot be read.
+func (r record) content() (key, payload raw) {
+	var fields []raw
+	if read(r.Content, &fields) != nil || len(fields) != 2 {
+		return nil, nil
+	}
+	return fields[0], fields[1]
+}
+
+// key is the key of the record, empty for one that has none.
+func (r record) key() string {
+	key, _ := r.content()
+	text, _ := textOf(key)
+	return text
 }
 
 // errNoText says that a value is another one than a text.

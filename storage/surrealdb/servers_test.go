@@ -25,6 +25,7 @@ const patience = 30 * time.Second
 // TEST_SURREALDB_PASSWORD are those of its root user.
 var shared struct {
 	sync.Once
+	folder string
 	server *surrealtest.Server
 	err    error
 }
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if shared.server != nil {
 		shared.server.Kill()
+		_ = os.RemoveAll(shared.folder)
 	}
 	os.Exit(code)
 }
@@ -44,7 +46,11 @@ func standing(t *testing.T) Options {
 		o := Options{URL: address, Username: os.Getenv("TEST_SURREALDB_USERNAME"), Password: os.Getenv("TEST_SURREALDB_PASSWORD")}
 		return ownDatabase(t, o)
 	}
-	shared.Do(func() { shared.server, shared.err = surrealtest.Start("") })
+	shared.Do(func() {
+		if shared.folder, shared.err = os.MkdirTemp("", "surrealdb"); shared.err == nil { //nolint:usetesting // many tests share it
+			shared.server, shared.err = surrealtest.Start(shared.folder)
+		}
+	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
@@ -87,7 +93,7 @@ func hostOf(t *testing.T, o Options) string {
 // engine names what answers.
 func engine(t *testing.T) {
 	t.Helper()
-	name := "SurrealDB 3.0.2, its engine in a server of ours"
+	name := "SurrealDB 3.0.2 on RocksDB, its engine in a server of ours"
 	if os.Getenv("TEST_SURREALDB_URL") != "" {
 		var version string
 		o := standing(t)

@@ -3,11 +3,8 @@ package surrealdb
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"regexp"
 	"time"
-
-	"github.com/sockudo/caddy-sockudo/internal/wait"
 )
 
 // OpenTimeout is how long opening may take. The index of a table that has many
@@ -27,12 +24,7 @@ func (m *AppManager) prepare(ctx context.Context) error {
 	if found || err != nil {
 		return err
 	}
-	for n := 1; ; n++ {
-		err = m.define(ctx)
-		if !isRace(err) || n == maxRaces || !wait.For(ctx, rand.N(time.Duration(n)*10*time.Millisecond)) {
-			break
-		}
-	}
+	err = raced(ctx, func() error { return m.define(ctx) })
 	if err != nil {
 		return fmt.Errorf("making the table: %w", err)
 	}

@@ -135,7 +135,7 @@ func says(err error, condition func(message string) bool) bool {
 
 // isExpired says that a session has ended, whatever its user may do in a new one.
 func isExpired(err error) bool {
-	return says(err, func(m string) bool { return m == "The session has expired" || m == "The token has expired" })
+	return says(err, func(m string) bool { return strings.HasSuffix(m, "The session has expired") })
 }
 
 // isRace says that somebody else has written at the same time, so that nothing was
