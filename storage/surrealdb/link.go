@@ -14,7 +14,7 @@ import (
 
 const (
 	// loginTimeout bounds connecting, and signing in.
-	loginTimeout = 4 * time.Second
+	loginTimeout = 8 * time.Second
 	// callTimeout bounds one call, with connecting anew if that is needed.
 	callTimeout = 10 * time.Second
 	// minBackoff and maxBackoff bound the time until somebody tries to connect again
