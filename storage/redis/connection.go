@@ -105,7 +105,7 @@ func (c *Connection) options(cluster bool) (Options, error) {
 		words.Field{Name: "password", Text: c.Password, To: &o.Password},
 	)
 	if err == nil {
-		o.Addresses, err = expandList("nodes", c.Nodes)
+		o.Addresses, err = words.Addresses("nodes", c.Nodes, "6379")
 	}
 	if err == nil {
 		err = c.check()
@@ -123,7 +123,7 @@ func (c *Connection) options(cluster bool) (Options, error) {
 		err = o.takeHost(host, c.Port)
 	case address != "":
 		var place string
-		place, err = withPort("address", address, "6379")
+		place, err = words.Address("address", address, "6379")
 		o.Addresses = []string{place}
 	}
 	if err == nil && c.Sentinel != nil {
@@ -259,7 +259,7 @@ func (s *Sentinel) options() (*SentinelOptions, error) {
 	if o.Master == "" {
 		o.Master = "mymaster"
 	}
-	if o.Addresses, err = expandList("sentinel: addresses", s.Addresses); err != nil {
+	if o.Addresses, err = words.Addresses("sentinel: addresses", s.Addresses, "26379"); err != nil {
 		return nil, err
 	}
 	if len(o.Addresses) == 0 {
@@ -267,38 +267,4 @@ func (s *Sentinel) options() (*SentinelOptions, error) {
 	}
 	o.TLS, err = s.TLS.Options("sentinel: tls")
 	return o, err
-}
-
-// expandList expands addresses, of which a placeholder may hold several with commas
-// between them.
-func expandList(name string, texts []string) (list []string, err error) {
-	port := "6379"
-	if strings.HasPrefix(name, "sentinel") {
-		port = "26379"
-	}
-	for _, text := range texts {
-		if text, err = words.Expand(name, text); err != nil {
-			return nil, err
-		}
-		for part := range strings.SplitSeq(text, ",") {
-			if part, err = withPort(name, strings.TrimSpace(part), port); err != nil {
-				return nil, err
-			}
-			list = append(list, part)
-		}
-	}
-	return list, nil
-}
-
-// withPort is an address that has a port.
-func withPort(name, address, port string) (string, error) {
-	host, given, err := net.SplitHostPort(address)
-	if err != nil { // no port, or nonsense
-		host, given = strings.Trim(address, "[]"), port
-	}
-	n, err := strconv.Atoi(given)
-	if host == "" || err != nil || n < 1 || n > 65535 || strings.ContainsAny(host, "/@ ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
-		return "", fmt.Errorf("%s: %q is not like HOST:PORT", name, address)
-	}
-	return net.JoinHostPort(host, given), nil
 }
