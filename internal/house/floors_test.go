@@ -23,6 +23,7 @@ type floor string
 const (
 	protocol  floor = "realtime/protocol" // standard library only
 	leaf      floor = "internal"          // standard library only
+	standIn   floor = "internal/cqltest"  // servers of our own, for tests only
 	common    floor = "internal/words"    // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	live      floor = "realtime"
@@ -40,6 +41,7 @@ const (
 var mayImport = map[floor][]floor{
 	protocol:  {},
 	leaf:      {},
+	standIn:   {},
 	contracts: {protocol, leaf},
 	live:      {contracts, protocol, leaf},
 	pushing:   {contracts, protocol, leaf},
@@ -66,8 +68,11 @@ func floorOf(dir string) floor {
 		if rest == "e2e" || rest == "house" || strings.HasPrefix(rest, "e2e/") || strings.HasPrefix(rest, "house/") {
 			return above
 		}
-		if rest == "words" {
+		switch rest {
+		case "words":
 			return common
+		case "cqltest":
+			return standIn
 		}
 		return leaf
 	case "realtime":
