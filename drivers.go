@@ -14,6 +14,7 @@ import (
 	_ "github.com/sockudo/caddy-sockudo/storage/memory"
 	_ "github.com/sockudo/caddy-sockudo/storage/nats"
 	_ "github.com/sockudo/caddy-sockudo/storage/redis"
+	_ "github.com/sockudo/caddy-sockudo/storage/scylladb"
 	_ "github.com/sockudo/caddy-sockudo/storage/sql"
 	_ "github.com/sockudo/caddy-sockudo/storage/surrealdb"
 )

@@ -68,7 +68,7 @@ func TestCaddyfileRefusals(t *testing.T) {
 		"queue memory {\n\treliability {\n\t\tretry_base 5\n\t}\n}": `queue: retry_base: "5" has no unit; write 5s for seconds, at Testfile:4`,
 		// Drivers.
 		"adapter redis":             `adapter: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
-		"apps scylla":               `app_manager: driver "scylla" is not compiled in: there is no module sockudo.app_managers.scylladb; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/scylladb, at Testfile:2`,
+		"adapter Kafka":             `adapter: driver "Kafka" is not compiled in: there is no module sockudo.adapters.kafka; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/kafka, at Testfile:2`,
 		"apps pgsql {\n\tprot 1\n}": `app_manager: prot is unknown to this driver; it knows ["connection_pool_size" "database" "dsn" "host" "password" "port" "table_name" "username"], at Testfile:3`,
 		"queue redis-cluster":       `queue: driver "redis-cluster" is not compiled in: there is no module sockudo.queues.redis_cluster; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
 		"cache memmory":             `cache: driver "memmory" is not compiled in: there is no module sockudo.caches.memmory; did you mean memory?; this Caddy has memory, redis, redis_cluster, sqlite, others come with xcaddy build --with PACKAGE, at Testfile:2`,
