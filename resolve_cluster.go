@@ -31,6 +31,9 @@ func (c *ClusterConfig) settings(s *realtime.ClusterSettings) error {
 // checkCluster checks what several nodes need (configuration, section 1.21).
 func (d *definition) checkCluster(c *HubConfig) error {
 	driver := func(kind string) string { return d.drivers[kind].driver }
+	if _, ours := driverPackages[driver(kindAdapter)]; !ours {
+		return nil // whether an adapter of somebody else joins nodes is theirs to know
+	}
 	single := func(kind string) bool { return slices.Contains(ofOneNode, driver(kind)) }
 	warn := func(format string, args ...any) { d.warnings = append(d.warnings, fmt.Sprintf(format, args...)) }
 	if single(kindAdapter) {
