@@ -85,6 +85,9 @@ var ReloadEffects = map[string]Effect{
 	"HTTP.CORS.Headers":     NextOperation,
 	"HTTP.CORS.Credentials": NextOperation,
 
+	"Webhooks.Sink":     Swapped,
+	"Webhooks.Debounce": NextOperation,
+
 	"Drivers.Apps":        ClosesGone,
 	"Drivers.Adapter":     Swapped,
 	"Drivers.Cache":       Swapped,

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -40,6 +41,7 @@ type Settings struct {
 	Idempotency IdempotencySettings
 	Rate        RateSettings
 	HTTP        HTTPSettings
+	Webhooks    WebhookSettings
 	Drivers     Drivers
 
 	// Log is the logger of this configuration.
@@ -165,6 +167,24 @@ type CORSSettings struct {
 	Credentials bool
 }
 
+// WebhookSettings are those of what is told outside.
+type WebhookSettings struct {
+	// Sink takes the events. Nil means that nobody is told anything.
+	Sink WebhookSink
+	// Debounce is how long a channel has to be empty, or a member gone, before
+	// channel_vacated and member_removed say so. Zero says so at once. Default: 3s.
+	Debounce time.Duration
+}
+
+// WebhookSink takes what webhooks tell.
+type WebhookSink interface {
+	// Tell takes events of an app in their order, without waiting for anything.
+	// settled, unless nil, is called once, from any goroutine and also from Tell
+	// itself: with true when all events are kept safely or no webhook asks for them,
+	// and with false when they are lost, so that the caller may tell again.
+	Tell(app string, events []protocol.WebhookEvent, settled func(kept bool))
+}
+
 // Drivers are the running resources of a configuration. They are opened and
 // closed by the caller.
 type Drivers struct {
@@ -217,6 +237,7 @@ func DefaultSettings() Settings {
 				Headers: []string{"Authorization", "Content-Type", "X-Requested-With", "Accept", "X-Idempotency-Key"},
 			},
 		},
-		Log: zap.NewNop(),
+		Webhooks: WebhookSettings{Debounce: 3 * time.Second},
+		Log:      zap.NewNop(),
 	}
 }

@@ -80,6 +80,8 @@ type App struct {
 	Namespaces map[string]*Namespace
 	// Idempotency overrides the hub's setting of idempotent publishes.
 	Idempotency AppIdempotency
+	// Webhooks are told what happens in the app.
+	Webhooks []Webhook
 
 	// Stored is the policy as the store keeps it, in JSON, or nil. What this version
 	// has no use for is taken from there when the record is written again.
