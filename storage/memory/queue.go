@@ -102,6 +102,7 @@ type lane struct {
 	dead    []*letter
 	bytes   int64
 	ids     map[string]*ticket
+	living  map[*queuedJob]struct{} // that wait or run
 	workers []*worker
 }
 
@@ -113,9 +114,6 @@ type queuedJob struct {
 	lane   *lane
 	pushed time.Time
 }
-
-// spent reports whether the job has made all its runs.
-func (j *queuedJob) spent() bool { return j.Attempt >= j.MaxAttempts }
 
 // NewQueue makes an empty queue.
 func NewQueue(options QueueOptions) *Queue {
@@ -231,6 +229,7 @@ func (q *Queue) addLocked(job storage.Job, now time.Time) {
 
 // enqueueLocked makes a job ready, at once or after a delay.
 func (q *Queue) enqueueLocked(j *queuedJob, delay time.Duration, now time.Time) {
+	j.lane.living[j] = struct{}{}
 	if delay > 0 {
 		j.at = now.Add(delay)
 		q.delayed.add(j)
@@ -244,6 +243,7 @@ func (q *Queue) enqueueLocked(j *queuedJob, delay time.Duration, now time.Time) 
 // dropLocked stops counting a job that is in no state any more.
 func (q *Queue) dropLocked(j *queuedJob) {
 	q.jobs--
+	delete(j.lane.living, j)
 	q.bytes -= int64(len(j.Payload))
 	j.lane.bytes -= int64(len(j.Payload))
 }
@@ -251,7 +251,7 @@ func (q *Queue) dropLocked(j *queuedJob) {
 func (q *Queue) laneLocked(name string) *lane {
 	l := q.lanes[name]
 	if l == nil {
-		l = &lane{name: name, ids: map[string]*ticket{}}
+		l = &lane{name: name, ids: map[string]*ticket{}, living: map[*queuedJob]struct{}{}}
 		q.lanes[name] = l
 	}
 	return l
@@ -317,6 +317,26 @@ func (q *Queue) Stats(ctx context.Context, queue string) (storage.QueueStats, er
 		Dead:    len(l.dead),
 		Bytes:   l.bytes,
 	}, nil
+}
+
+// Oldest is when the oldest job was pushed that is neither done nor dead.
+func (q *Queue) Oldest(ctx context.Context, queue string) (oldest time.Time, err error) {
+	if err := ctx.Err(); err != nil {
+		return oldest, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return oldest, fmt.Errorf("queue: %w", storage.ErrClosed)
+	}
+	if l := q.lanes[queue]; l != nil {
+		for j := range l.living {
+			if oldest.IsZero() || j.pushed.Before(oldest) {
+				oldest = j.pushed
+			}
+		}
+	}
+	return oldest, nil
 }
 
 // Close drops all jobs and ends the contexts of the running ones. It does not

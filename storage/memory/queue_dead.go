@@ -35,6 +35,7 @@ func letterOf(l *letter) storage.DeadLetter {
 // buryLocked makes a job that is in no state any more a dead letter.
 func (q *Queue) buryLocked(j *queuedJob, reason string, failedAt time.Time) {
 	l := j.lane
+	delete(l.living, j)
 	if len(reason) > maxReason {
 		reason = strings.Clone(strings.ToValidUTF8(reason[:maxReason], ""))
 	}

@@ -199,15 +199,15 @@ func transfer(ctx context.Context, to storage.Queue, jobs []*queuedJob, now time
 	return stuck, err
 }
 
-// forward moves one job that failed after the Handover. One that has made all
-// its runs goes as a dead letter; a queue that takes none runs it once more and
-// then has it among its own.
-func forward(to storage.Queue, j *queuedJob, cause error, delay time.Duration) error {
+// forward moves one job that failed after the Handover. One that has failed for
+// good goes as a dead letter; a queue that takes none runs it once more and then
+// has it among its own.
+func forward(to storage.Queue, j *queuedJob, cause error, outcome storage.Outcome) error {
 	ctx, cancel := context.WithTimeout(context.Background(), forwardTimeout)
 	defer cancel()
 	job := j.Job
-	job.Delay = delay
-	if adopter, ok := to.(storage.Adopter); ok && j.spent() {
+	job.Delay = outcome.Delay
+	if adopter, ok := to.(storage.Adopter); ok && outcome.Dead {
 		return adopter.Adopt(ctx, nil, []storage.DeadLetter{{Job: job, Reason: cause.Error(), FailedAt: time.Now()}})
 	}
 	return storage.HandTo(ctx, to, []storage.Job{job})

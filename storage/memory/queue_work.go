@@ -132,11 +132,10 @@ func (q *Queue) settle(w *worker, j *queuedJob, err error) *queuedJob {
 		q.retireLocked(j, time.Now())
 		j.lane.active--
 		q.dropLocked(j)
-	case w.ctx.Err() != nil:
-		j.Attempt--
-		q.failLocked(j, err, 0)
+	case w.ctx.Err() != nil && !storage.IsFinal(err):
+		q.failLocked(j, err, storage.Outcome{Attempt: j.Attempt - 1})
 	default:
-		q.failLocked(j, err, q.options.retryDelay(j))
+		q.failLocked(j, err, storage.OutcomeOf(err, j.Attempt, j.MaxAttempts, q.options.retryDelay(j)))
 	}
 	w.running--
 	next := w.takeLocked()
@@ -147,13 +146,14 @@ func (q *Queue) settle(w *worker, j *queuedJob, err error) *queuedJob {
 	return next
 }
 
-// failLocked puts an active job that has failed back in line after delay, or
-// among the dead letters. If there is a successor, it goes there; the lock is let
-// go while it does.
-func (q *Queue) failLocked(j *queuedJob, cause error, delay time.Duration) {
+// failLocked puts an active job that has failed back in line, or among the dead
+// letters. If there is a successor, it goes there; the lock is let go while it
+// does.
+func (q *Queue) failLocked(j *queuedJob, cause error, outcome storage.Outcome) {
+	j.Attempt = outcome.Attempt
 	if to := q.successor; to != nil {
 		q.mu.Unlock()
-		err := forward(to, j, cause, delay)
+		err := forward(to, j, cause, outcome)
 		q.mu.Lock()
 		if err == nil {
 			j.lane.active--
@@ -166,12 +166,12 @@ func (q *Queue) failLocked(j *queuedJob, cause error, delay time.Duration) {
 	}
 	now := time.Now()
 	j.lane.active--
-	if j.spent() {
+	if outcome.Dead {
 		q.retireLocked(j, now)
 		q.buryLocked(j, cause.Error(), now)
 		return
 	}
-	q.enqueueLocked(j, delay, now)
+	q.enqueueLocked(j, outcome.Delay, now)
 	q.armLocked(now)
 }
 

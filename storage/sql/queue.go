@@ -374,6 +374,19 @@ func (q *Queue) Stats(ctx context.Context, queue string) (s storage.QueueStats, 
 	return s, q.fail(ctx, err)
 }
 
+// Oldest is when the oldest job was pushed that is neither done nor dead.
+func (q *Queue) Oldest(ctx context.Context, queue string) (oldest time.Time, err error) {
+	if err := q.usable(ctx); err != nil {
+		return oldest, err
+	}
+	var pushed *int64
+	err = q.db.QueryRowContext(ctx, "SELECT MIN(pushed) FROM queue_jobs WHERE queue = ? AND state IN (0, 1)", q.scope+queue).Scan(&pushed)
+	if err == nil && pushed != nil {
+		oldest = time.UnixMilli(*pushed)
+	}
+	return oldest, q.fail(ctx, err)
+}
+
 func (q *Queue) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -35,15 +35,17 @@ func (e *ending) write(tx *transaction) error {
 		return e.requeue(tx, e.job.Attempt-1, e.now)
 	case e.failure == nil:
 		return e.remove(tx)
-	case e.job.Attempt < e.job.MaxAttempts:
-		name := e.job.ID
-		if name == "" {
-			name = strconv.FormatInt(e.job.seq, 10)
-		}
-		e.again = e.now.Add(e.options.Retry.Delay(name, e.job.Attempt))
-		return e.requeue(tx, e.job.Attempt, e.again)
 	}
-	return e.bury(tx)
+	name := e.job.ID
+	if name == "" {
+		name = strconv.FormatInt(e.job.seq, 10)
+	}
+	next := storage.OutcomeOf(e.failure, e.job.Attempt, e.job.MaxAttempts, e.options.Retry.Delay(name, e.job.Attempt))
+	if next.Dead {
+		return e.bury(tx)
+	}
+	e.again = e.now.Add(next.Delay)
+	return e.requeue(tx, next.Attempt, e.again)
 }
 
 const mine = " WHERE seq = ? AND state = 1 AND owner = ? AND attempt = ?"

@@ -267,7 +267,7 @@ func (q *Queue) settle(w *worker, j *claimedJob, outcome error) (next *claimedJo
 	e := ending{queue: q, job: j, options: o, now: now}
 	switch {
 	case outcome == nil:
-	case w.ctx.Err() != nil:
+	case w.ctx.Err() != nil && !storage.IsFinal(outcome):
 		e.undo = true
 	default:
 		e.failure = outcome
