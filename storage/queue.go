@@ -16,7 +16,7 @@ type Queue interface {
 	// Work runs handle for the jobs named queue, at most concurrency at once, until
 	// stop is called. stop takes no new job and waits, bounded by its context, for
 	// the running ones. An error of handle retries the job after a delay, which is
-	// the driver's unless the error is a RetryAfter or Final.
+	// the driver's unless the error is a RetryAfterError or FinalError.
 	Work(queue string, concurrency int, handle func(context.Context, Job) error) (stop func(context.Context) error, err error)
 	// Stats counts the jobs of the named queue.
 	Stats(ctx context.Context, queue string) (QueueStats, error)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// RetryAfter is an error of a handler that says itself when its job runs again,
+// RetryAfterError is an error of a handler that says itself when its job runs again,
 // instead of the driver.
-type RetryAfter struct {
+type RetryAfterError struct {
 	// Cause is why the run has not done the job.
 	Cause error
 	// Delay is the time before the next run. Less than zero is zero.
@@ -18,24 +18,24 @@ type RetryAfter struct {
 }
 
 // Error is that of the cause.
-func (e *RetryAfter) Error() string { return causeText(e.Cause, "runs again later") }
+func (e *RetryAfterError) Error() string { return causeText(e.Cause, "runs again later") }
 
 // Unwrap is the cause.
-func (e *RetryAfter) Unwrap() error { return e.Cause }
+func (e *RetryAfterError) Unwrap() error { return e.Cause }
 
-// Final is an error of a handler after which its job never runs again, whatever
+// FinalError is an error of a handler after which its job never runs again, whatever
 // attempts are left: a queue with DeadLetters has it among these at once. It
 // counts also when the worker has been stopped meanwhile.
-type Final struct {
+type FinalError struct {
 	// Cause is why the job has failed for good.
 	Cause error
 }
 
 // Error is that of the cause.
-func (e *Final) Error() string { return causeText(e.Cause, "failed for good") }
+func (e *FinalError) Error() string { return causeText(e.Cause, "failed for good") }
 
 // Unwrap is the cause.
-func (e *Final) Unwrap() error { return e.Cause }
+func (e *FinalError) Unwrap() error { return e.Cause }
 
 func causeText(cause error, otherwise string) string {
 	if cause == nil {
@@ -58,11 +58,11 @@ type Outcome struct {
 // attempt runs of at most most, with this one. usual is the driver's delay. It is
 // for implementations of Work.
 func OutcomeOf(err error, attempt, most int, usual time.Duration) Outcome {
-	if _, final := errors.AsType[*Final](err); final {
+	if _, final := errors.AsType[*FinalError](err); final {
 		return Outcome{Dead: true, Attempt: attempt}
 	}
 	delay := usual
-	if again, ok := errors.AsType[*RetryAfter](err); ok {
+	if again, ok := errors.AsType[*RetryAfterError](err); ok {
 		delay = max(again.Delay, 0)
 		if again.Uncounted {
 			return Outcome{Attempt: max(attempt-1, 0), Delay: delay}
@@ -73,7 +73,7 @@ func OutcomeOf(err error, attempt, most int, usual time.Duration) Outcome {
 
 // IsFinal reports whether a handler's error ends its job for good.
 func IsFinal(err error) bool {
-	_, final := errors.AsType[*Final](err)
+	_, final := errors.AsType[*FinalError](err)
 	return final
 }
 

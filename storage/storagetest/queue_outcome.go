@@ -14,22 +14,22 @@ import (
 func queueRetryAfter(t *testing.T, q storage.Queue) {
 	const delay = 400 * time.Millisecond
 	queue, ran := unique(), make(chan time.Time, 16)
-	work(t, q, queue, 1, func(_ context.Context, job storage.Job) error {
+	work(t, q, queue, 1, func(context.Context, storage.Job) error {
 		ran <- time.Now()
-		return fmt.Errorf("wrapped: %w", &storage.RetryAfter{Cause: errAgain, Delay: delay})
+		return fmt.Errorf("wrapped: %w", &storage.RetryAfterError{Cause: errAgain, Delay: delay})
 	})
 	push(t, q, storage.Job{Queue: queue, ID: "id", Payload: []byte("payload"), MaxAttempts: 2})
 	first, second := <-ran, <-ran
 	if took := second.Sub(first); took < delay-rounding || took > delay+patience/2 {
 		t.Errorf("the second run came after %v, want %v", took, delay)
 	}
-	wantDead(t, q, queue, 7, "wrapped: "+errAgain.Error(), 2)
+	wantDead(t, q, queue, "wrapped: "+errAgain.Error(), 2)
 	// Less than no delay is none.
 	queue = unique()
 	var r runs
 	r.fail = func(job storage.Job) error {
 		if job.Attempt == 1 {
-			return &storage.RetryAfter{Cause: errAgain, Delay: -time.Hour}
+			return &storage.RetryAfterError{Cause: errAgain, Delay: -time.Hour}
 		}
 		return nil
 	}
@@ -47,9 +47,9 @@ func queueUncounted(t *testing.T, q storage.Queue) {
 	n := 0
 	r.fail = func(storage.Job) error {
 		if n++; n <= 5 {
-			return &storage.RetryAfter{Cause: errAgain, Uncounted: true}
+			return &storage.RetryAfterError{Cause: errAgain, Uncounted: true}
 		}
-		return &storage.RetryAfter{Cause: errAgain}
+		return &storage.RetryAfterError{Cause: errAgain}
 	}
 	work(t, q, queue, 1, r.handle)
 	push(t, q, storage.Job{Queue: queue, ID: "id", Payload: []byte("payload"), MaxAttempts: 2})
@@ -59,7 +59,7 @@ func queueUncounted(t *testing.T, q storage.Queue) {
 		}
 	}
 	r.still(t, 7)
-	wantDead(t, q, queue, 7, errAgain.Error(), 2)
+	wantDead(t, q, queue, errAgain.Error(), 2)
 }
 
 // queueFinal wants a job to end at once, with the attempts it has made, and to be
@@ -67,13 +67,13 @@ func queueUncounted(t *testing.T, q storage.Queue) {
 func queueFinal(t *testing.T, q storage.Queue) {
 	queue := unique()
 	var r runs
-	r.fail = func(job storage.Job) error {
-		return fmt.Errorf("wrapped: %w", &storage.Final{Cause: errAgain})
+	r.fail = func(storage.Job) error {
+		return fmt.Errorf("wrapped: %w", &storage.FinalError{Cause: errAgain})
 	}
 	work(t, q, queue, 1, r.handle)
 	push(t, q, storage.Job{Queue: queue, ID: "id", Payload: []byte("payload"), MaxAttempts: 5})
 	r.still(t, 1)
-	wantDead(t, q, queue, 7, "wrapped: "+errAgain.Error(), 1)
+	wantDead(t, q, queue, "wrapped: "+errAgain.Error(), 1)
 	d, ok := q.(storage.DeadLetters)
 	if !ok {
 		return
@@ -101,7 +101,7 @@ func queueFinalStopped(t *testing.T, q storage.Queue) {
 	queue, g := unique(), newGate()
 	stop := work(t, q, queue, 1, func(ctx context.Context, job storage.Job) error {
 		_ = g.handle(ctx, job)
-		return &storage.Final{Cause: errAgain}
+		return &storage.FinalError{Cause: errAgain}
 	})
 	push(t, q, storage.Job{Queue: queue, ID: "id", Payload: []byte("payload"), MaxAttempts: 5})
 	<-g.entered
@@ -110,18 +110,19 @@ func queueFinalStopped(t *testing.T, q storage.Queue) {
 	_ = stop(ctx)
 	close(g.open)
 	must(t, stop(bounded(t)))
-	wantDead(t, q, queue, 7, errAgain.Error(), 1)
+	wantDead(t, q, queue, errAgain.Error(), 1)
 }
 
-// wantDead checks that the only job of a queue has failed for good.
-func wantDead(t *testing.T, q storage.Queue, queue string, bytes int64, reason string, attempts int) {
+// wantDead checks that the only job of a queue, which has the payload "payload",
+// has failed for good.
+func wantDead(t *testing.T, q storage.Queue, queue string, reason string, attempts int) {
 	t.Helper()
 	d, ok := q.(storage.DeadLetters)
 	if !ok {
 		wantStats(t, q, queue, storage.QueueStats{})
 		return
 	}
-	wantStats(t, q, queue, storage.QueueStats{Dead: 1, Bytes: bytes})
+	wantStats(t, q, queue, storage.QueueStats{Dead: 1, Bytes: int64(len("payload"))})
 	letters, err := d.DeadLetters(t.Context(), queue, 10)
 	must(t, err)
 	if len(letters) != 1 || letters[0].Reason != reason || letters[0].Attempt != attempts {
