@@ -136,32 +136,12 @@ func freePort(t *testing.T) string {
 
 func start(t *testing.T, cfg config) *caddy {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
-	c := &caddy{t: t, dir: t.TempDir(), admin: "127.0.0.1:" + freePort(t), port: freePort(t), secure: freePort(t), log: &logBuffer{}, exited: make(chan struct{})}
-	file := filepath.Join(c.dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(c.caddyfile(cfg)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c.cmd = exec.Command(serverBinary, "run", "--config", file, "--adapter", "caddyfile")
-	c.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir, "HOME="+c.dir, "GODEBUG=http2xconnect=1")
-	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(c.exited)
-		_ = c.cmd.Wait() // it is ended by a signal
-	}()
-	t.Cleanup(c.stop)
+	c := newCaddy(t)
+	c.secure = freePort(t)
+	c.launch(c.caddyfile(cfg))
 	c.waitFor("the site", func() bool {
-		resp, err := http.Get("http://127.0.0.1:" + c.port + "/up")
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK || cfg.noHub
+		status, err := c.status("/up")
+		return err == nil && (status == http.StatusOK || cfg.noHub)
 	})
 	c.waitFor("the certificate", func() bool {
 		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", "localhost:"+c.secure, insecure("h2"))
@@ -173,8 +153,53 @@ func start(t *testing.T, cfg config) *caddy {
 	return c
 }
 
+// newCaddy is a server that does not run yet. It ends with the test.
+func newCaddy(t *testing.T) *caddy {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	c := &caddy{t: t, dir: t.TempDir(), admin: "127.0.0.1:" + freePort(t), port: freePort(t), log: &logBuffer{}}
+	t.Cleanup(c.stop)
+	return c
+}
+
+// launch runs the process with a Caddyfile, for the first time or again.
+func (c *caddy) launch(text string) {
+	c.t.Helper()
+	file := filepath.Join(c.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	cmd, exited := exec.Command(serverBinary, "run", "--config", file, "--adapter", "caddyfile"), make(chan struct{})
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir, "HOME="+c.dir, "GODEBUG=http2xconnect=1")
+	cmd.Stdout, cmd.Stderr = c.log, c.log
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.cmd, c.exited = cmd, exited
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait() // it is ended by a signal
+	}()
+}
+
+// status asks the site for a path.
+func (c *caddy) status(path string) (int, error) {
+	resp, err := publishClient.Get("http://127.0.0.1:" + c.port + path)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, nil
+}
+
 // stop ends the process and fails the test if the race detector has spoken.
 func (c *caddy) stop() {
+	if c.cmd == nil {
+		return // it was never launched
+	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.exited:

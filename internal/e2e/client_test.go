@@ -371,10 +371,20 @@ func (c *caddy) publish(channel, event, data, key string) error {
 }
 
 func signed(method, path string, body []byte) string {
-	query := "auth_key=app-key&auth_timestamp=" + strconv.FormatInt(time.Now().Unix(), 10) + "&auth_version=1.0"
+	query := ""
 	if method == "POST" {
 		sum := md5.Sum(body)
-		query += "&body_md5=" + hex.EncodeToString(sum[:])
+		query = "body_md5=" + hex.EncodeToString(sum[:])
+	}
+	return signedQuery(method, path, query)
+}
+
+// signedQuery signs a path with further words of the query, which stand behind
+// "auth_" in order.
+func signedQuery(method, path, further string) string {
+	query := "auth_key=app-key&auth_timestamp=" + strconv.FormatInt(time.Now().Unix(), 10) + "&auth_version=1.0"
+	if further != "" {
+		query += "&" + further
 	}
 	return path + "?" + query + "&auth_signature=" + protocol.Sign("app-secret", method+"\n"+path+"\n"+query)
 }
