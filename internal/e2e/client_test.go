@@ -35,6 +35,9 @@ type conn struct {
 	frames []string
 	err    error
 	seen   int
+	// counts are numbered messages by channel, of the frames up to counted.
+	counts  map[string]int
+	counted int
 }
 
 const path = "/app/app-key?protocol=7&client=e2e"

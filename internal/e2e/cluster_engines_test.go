@@ -36,11 +36,15 @@ func startNATS(t *testing.T) *engine {
 	}
 }
 
+// switches are the changes of engines that are tried.
+var switches = [][2]string{{"nats", "nats"}}
+
 // onEngines runs a test on each of the named engines.
 func onEngines(t *testing.T, test func(t *testing.T, e *engine), names ...string) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
+	t.Parallel()
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

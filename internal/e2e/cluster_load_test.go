@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -159,26 +161,22 @@ func (k *conn) sees(channel string, users ...string) *roster {
 type stream struct {
 	node    *node
 	channel string
-	stop    chan struct{}
+	stop    func()
 	done    chan struct{}
 	// sent is how many were accepted, and repeated how many calls failed.
 	sent, repeated int
 }
 
 func (n *node) stream(pause time.Duration) *stream {
-	s := &stream{node: n, channel: "stream-" + n.name, stop: make(chan struct{}), done: make(chan struct{})}
-	go s.run(pause)
+	ctx, stop := context.WithCancel(n.t.Context())
+	s := &stream{node: n, channel: "stream-" + n.name, stop: stop, done: make(chan struct{})}
+	go s.run(ctx, pause)
 	return s
 }
 
-func (s *stream) run(pause time.Duration) {
+func (s *stream) run(ctx context.Context, pause time.Duration) {
 	defer close(s.done)
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-time.After(pause):
-		}
+	for wait.For(ctx, pause) {
 		n := strconv.Itoa(s.sent)
 		if err := s.node.publish(s.channel, "numbered", n, s.channel+n); err != nil {
 			s.repeated++
@@ -188,10 +186,10 @@ func (s *stream) run(pause time.Duration) {
 	}
 }
 
-func (s *stream) end() int {
-	close(s.stop)
+// end ends a stream. sent and repeated may be read then.
+func (s *stream) end() {
+	s.stop()
 	<-s.done
-	return s.sent
 }
 
 // traffic is a stream by way of each node, and two sockets on each node that are
@@ -221,15 +219,21 @@ func (c *cluster) traffic() *traffic {
 	return f
 }
 
-// flows waits until every socket that alive wants has got n more events of every
-// stream.
+// flows waits until every socket has got n more events of every stream.
 func (f *traffic) flows(n int) {
 	f.t.Helper()
+	var before []int
+	for _, k := range f.sockets {
+		for _, s := range f.streams {
+			before = append(before, k.count(s.channel))
+		}
+	}
 	for i, k := range f.sockets {
 		for _, s := range f.streams {
-			before := k.count(s.channel)
+			begun := before[0]
+			before = before[1:]
 			until(f.t, "events of "+s.channel+" on "+f.nodes[i].name, func() error {
-				if got := k.count(s.channel) - before; got < n {
+				if got := k.count(s.channel) - begun; got < n {
 					return fmt.Errorf("%d of %d; %w", got, n, k.closed())
 				}
 				return nil
@@ -238,15 +242,21 @@ func (f *traffic) flows(n int) {
 	}
 }
 
-func (k *conn) count(channel string) (n int) {
+// count is how many events of a stream have come.
+func (k *conn) count(channel string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, frame := range k.frames {
-		if strings.Contains(frame, channel) && strings.Contains(frame, `"numbered"`) {
-			n++
+	if k.counts == nil {
+		k.counts = map[string]int{}
+	}
+	for _, frame := range k.frames[k.counted:] {
+		var m struct{ Event, Channel string }
+		if json.Unmarshal([]byte(frame), &m) == nil && m.Event == "numbered" {
+			k.counts[m.Channel]++
 		}
 	}
-	return n
+	k.counted = len(k.frames)
+	return k.counts[channel]
 }
 
 // tally is what sockets have got of streams.
@@ -297,11 +307,11 @@ func (f *traffic) finish(dead ...*node) (local, remote tally) {
 }
 
 func (s *stream) finish(f *traffic, dead []*node) {
+	f.t.Helper()
+	s.end()
 	if slices.Contains(dead, s.node) {
 		return
 	}
-	f.t.Helper()
-	s.end()
 	until(f.t, "last event of "+s.channel, func() error {
 		if err := s.node.publish(s.channel, "last", "", ""); err != nil {
 			return err

@@ -46,13 +46,14 @@ type node struct {
 }
 
 // startCluster starts three nodes. adapter is the adapter block of each, and more
-// what else stands in the sockudo block.
+// what else stands in the sockudo block, in which STORE is the address of the cache.
 func startCluster(t *testing.T, adapter func(i int) string, more string) *cluster {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
 	c := &cluster{t: t, store: redistest.Start(t)}
+	more = strings.ReplaceAll(more, "STORE", c.store.Addr())
 	if !strings.Contains(more, "rate_limiter") {
 		more += "rate_limiter {\nenabled off\n}\n"
 	}
