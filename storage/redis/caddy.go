@@ -20,6 +20,8 @@ func init() {
 	caddy.RegisterModule(new(ClusterAppManagerModule))
 	caddy.RegisterModule(new(CacheModule))
 	caddy.RegisterModule(new(ClusterCacheModule))
+	caddy.RegisterModule(new(QueueModule))
+	caddy.RegisterModule(new(ClusterQueueModule))
 	caddy.RegisterModule(new(RateLimiterModule))
 	caddy.RegisterModule(new(ClusterRateLimiterModule))
 }
@@ -36,6 +38,11 @@ func (clientLogger) Printf(_ context.Context, format string, v ...any) {
 // readBlock reads the name of a driver and its block: the words of its connection,
 // and further ones.
 func readBlock(d *caddyfile.Dispenser, k *Keys, further words.Set) error {
+	return readBlockWith(d, k, further, func(string) (bool, error) { return false, nil })
+}
+
+// readBlockWith is readBlock for drivers with blocks of their own.
+func readBlockWith(d *caddyfile.Dispenser, k *Keys, further words.Set, blocks func(word string) (bool, error)) error {
 	c := &k.Connection
 	set := c.words()
 	set["prefix"] = words.Text(&k.Prefix)
@@ -53,46 +60,8 @@ func readBlock(d *caddyfile.Dispenser, k *Keys, further words.Set) error {
 				return true, words.ReadTLS(d, &c.Sentinel.TLS)
 			})
 		}
-		return false, nil
+		return blocks(word)
 	})
-}
-
-// Keys say which Redis to use, and how the names of the keys in it begin.
-type Keys struct {
-	Connection
-
-	// Prefix begins the names of all keys; who shares it shares what is there. Default:
-	// "sockudo:" for apps, "sockudo_cache" for a cache, "sockudo_rl" for a rate limiter,
-	// the last two with "@HUB" behind them for hubs with another name than default.
-	Prefix string `json:"prefix,omitempty"`
-
-	hub, prefix string
-	options     Options
-}
-
-// provision expands the placeholders and reads the files of TLS.
-func (k *Keys) provision(cluster bool) (err error) {
-	if k.prefix, err = words.Expand("prefix", k.Prefix); err != nil {
-		return err
-	}
-	if k.options, err = k.Connection.options(cluster); err != nil {
-		return err
-	}
-	return checkTag(k.prefix)
-}
-
-// ForHub names the hub, whose values are not those of others.
-func (k *Keys) ForHub(name string) { k.hub = name }
-
-// ofHub is the prefix, where hubs have their own unless one is written.
-func (k *Keys) ofHub(usual string) string {
-	switch {
-	case k.prefix != "":
-		return k.prefix
-	case k.hub == "" || k.hub == "default":
-		return usual
-	}
-	return usual + "@" + k.hub
 }
 
 // AppManagerModule keeps apps in Redis.
@@ -233,6 +202,112 @@ func (m *ClusterCacheModule) Provision(caddy.Context) error { return m.provision
 // Driver is the driver's word in the configuration.
 func (*ClusterCacheModule) Driver() string { return "redis_cluster" }
 
+// QueueModule keeps jobs in Redis, where all nodes of the hub push and run them. A
+// changed bound or delay counts from the reload on.
+type QueueModule struct {
+	Keys
+
+	// Concurrency bounds the jobs of each queue that this node runs at once, whatever the
+	// user of the queue asks for. Default: 0, which is no bound of its own.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// ResponseTimeout bounds each call of the server. Default: 5s, of which a single
+	// answer may take 3s.
+	ResponseTimeout caddy.Duration `json:"response_timeout,omitempty"`
+
+	// MaxBytes is the size of all payloads, in bytes; above it jobs are refused.
+	// Default: 1073741824, which is 1GiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+
+	// Reliability says how jobs that fail are tried again.
+	Reliability *QueueReliability `json:"reliability,omitempty"`
+}
+
+// QueueReliability says how jobs that fail are tried again.
+type QueueReliability struct {
+	words.Reliability
+
+	// Capacity is the number of jobs in all states; above it jobs are refused.
+	// Default: 1000000.
+	Capacity int `json:"capacity,omitempty"`
+
+	// Lease is how long a job belongs to the node that runs it without word from that
+	// node; then another runs it. Default: 30s.
+	Lease caddy.Duration `json:"lease,omitempty"`
+
+	// LeaseRenew is the time between two words from a node; it is shorter than the
+	// lease. Default: a third of it.
+	LeaseRenew caddy.Duration `json:"lease_renew,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*QueueModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.queues.redis", New: func() caddy.Module { return new(QueueModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	redis {
+//		...                            # the words of every driver redis
+//		prefix TEXT                    # sockudo_queue:
+//		concurrency N                  # no bound of its own
+//		response_timeout DURATION      # 5s
+//		max_bytes SIZE                 # 1GiB
+//		reliability {
+//			max_attempts N             # 5
+//			retry_base DURATION        # 1s
+//			retry_max DURATION         # 60s
+//			retry_jitter SHARE         # 0.2
+//			deduplication_ttl DURATION # 5m
+//			failed_retention N         # 10000
+//			capacity N                 # 1000000
+//			lease DURATION             # 30s
+//			lease_renew DURATION       # 10s
+//		}
+//	}
+func (m *QueueModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return readBlockWith(d, &m.Keys, words.Set{
+		"concurrency": words.Number(&m.Concurrency), "response_timeout": words.Duration(&m.ResponseTimeout), "max_bytes": words.Size(&m.MaxBytes),
+	}, func(word string) (bool, error) {
+		if word != "reliability" {
+			return false, nil
+		}
+		if d.NextArg() {
+			return true, d.ArgErr()
+		}
+		r := new(QueueReliability)
+		m.Reliability = r
+		set := r.Words()
+		set["capacity"], set["lease"], set["lease_renew"] = words.Number(&r.Capacity), words.Duration(&r.Lease), words.Duration(&r.LeaseRenew)
+		return true, words.Block(d, set, nil)
+	})
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *QueueModule) Provision(caddy.Context) error { return m.provisionQueue(false) }
+
+// Driver is the driver's word in the configuration.
+func (*QueueModule) Driver() string { return "redis" }
+
+// Open connects to the server.
+func (m *QueueModule) Open(ctx context.Context) (storage.Queue, error) {
+	return OpenQueue(ctx, m.options, m.queueOptions(), caddy.Log().Named("sockudo"))
+}
+
+// ClusterQueueModule keeps jobs in a cluster of Redis, those of one hub on one node.
+type ClusterQueueModule struct{ QueueModule }
+
+// CaddyModule returns the Caddy module information.
+func (*ClusterQueueModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.queues.redis_cluster", New: func() caddy.Module { return new(ClusterQueueModule) }}
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *ClusterQueueModule) Provision(caddy.Context) error { return m.provisionQueue(true) }
+
+// Driver is the driver's word in the configuration.
+func (*ClusterQueueModule) Driver() string { return "redis_cluster" }
+
 // RateLimiterModule counts in Redis, for all nodes together. Its windows slide.
 type RateLimiterModule struct {
 	Keys
@@ -312,8 +387,10 @@ var (
 	_ storage.Spec[storage.AppManager]  = (*ClusterAppManagerModule)(nil)
 	_ storage.Spec[storage.Cache]       = (*CacheModule)(nil)
 	_ storage.Spec[storage.Cache]       = (*ClusterCacheModule)(nil)
+	_ storage.Spec[storage.Queue]       = (*QueueModule)(nil)
+	_ storage.Spec[storage.Queue]       = (*ClusterQueueModule)(nil)
 	_ storage.Spec[storage.RateLimiter] = (*RateLimiterModule)(nil)
 	_ storage.Spec[storage.RateLimiter] = (*ClusterRateLimiterModule)(nil)
 
-	_, _ storage.Tuner = (*Cache)(nil), (*RateLimiter)(nil)
+	_, _, _ storage.Tuner = (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil)
 )

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -125,7 +126,7 @@ func (s *shared) open(o Options) {
 func clientOptions(o Options) *redis.Options {
 	return &redis.Options{
 		Protocol: 2, Username: o.Username, Password: o.Password, DB: o.DB,
-		DialTimeout: dialTimeout, DialerRetries: 1, ReadTimeout: replyTimeout, WriteTimeout: replyTimeout, ContextTimeoutEnabled: true,
+		DialTimeout: dialTimeout, DialerRetries: 1, ReadTimeout: cmp.Or(o.ReplyTimeout, replyTimeout), WriteTimeout: cmp.Or(o.ReplyTimeout, replyTimeout), ContextTimeoutEnabled: true,
 		// What must not happen twice is not tried twice, see script.
 		MaxRetries: 1, MaxRetryBackoff: 100 * time.Millisecond,
 		PoolSize: o.PoolSize, PoolTimeout: turnTimeout, PipelinePoolSize: -1, ConnMaxIdleTime: idleTime,
@@ -173,13 +174,18 @@ func (c *Client) inspect(ctx context.Context) error {
 // call does something with the server that takes a bounded time, and names the
 // place of its error.
 func (c *Client) call(ctx context.Context, do func(ctx context.Context) error) error {
+	return c.within(ctx, callTimeout, do)
+}
+
+// within is call with a bound of its own.
+func (c *Client) within(ctx context.Context, timeout time.Duration, do func(ctx context.Context) error) error {
 	if c.closed.Load() {
 		return c.fail(ctx, storage.ErrClosed)
 	}
 	if err := ctx.Err(); err != nil {
 		return c.fail(ctx, err)
 	}
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return c.fail(ctx, do(bounded))
 }

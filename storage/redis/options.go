@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sockudo/caddy-sockudo/internal/words"
 )
@@ -33,6 +34,8 @@ type Options struct {
 	// PoolSize bounds the connections, of a cluster those to each node. Connections
 	// that only listen come on top. Zero means 32.
 	PoolSize int
+	// ReplyTimeout bounds sending one command, and waiting for its reply. Zero means 3s.
+	ReplyTimeout time.Duration `json:",omitzero"`
 }
 
 // SentinelOptions say which Sentinels know the server.

@@ -1,0 +1,85 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+)
+
+// warnOfLoss says in the log what a server may lose of a queue. It asks each master
+// of a cluster. What it may not know it says too.
+func (c *Client) warnOfLoss(ctx context.Context) {
+	look := func(ctx context.Context, node *redis.Client) error {
+		log := c.log
+		if c.cluster {
+			log = log.With(zap.String("node", node.Options().Addr))
+		}
+		inspectLoss(ctx, node, log)
+		return nil
+	}
+	_ = c.within(ctx, connectTimeout, func(ctx context.Context) error {
+		switch client := c.UniversalClient.(type) {
+		case *redis.ClusterClient:
+			return client.ForEachMaster(ctx, look)
+		case *redis.Client:
+			return look(ctx, client)
+		}
+		return nil
+	})
+}
+
+func inspectLoss(ctx context.Context, node *redis.Client, log *zap.Logger) {
+	info, err := node.Info(ctx, "persistence").Result()
+	appends := infoField(info, "aof_enabled")
+	if err != nil {
+		appends = map[string]string{"yes": "1", "no": "0"}[setting(ctx, node, "appendonly")]
+	}
+	saves, savesErr := node.ConfigGet(ctx, "save").Result()
+	switch {
+	case appends == "1":
+		if setting(ctx, node, "appendfsync") == "no" {
+			log.Warn("the server writes jobs to disk when the system likes to (appendfsync no): a power failure loses the last ones")
+		}
+	case appends == "":
+		log.Warn("the server does not tell whether it keeps jobs over a crash; it should have appendonly yes")
+	case savesErr == nil && saves["save"] == "":
+		log.Warn("the server keeps nothing over a restart (appendonly no, and no save): it loses all jobs; set appendonly yes")
+	default:
+		log.Warn("the server keeps no log of what it does (appendonly no): a crash loses the jobs since its last snapshot; set appendonly yes")
+	}
+	info, err = node.Info(ctx, "memory").Result()
+	policy, most := infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")
+	if err != nil {
+		policy, most = setting(ctx, node, "maxmemory-policy"), setting(ctx, node, "maxmemory")
+	}
+	bound, err := strconv.ParseInt(most, 10, 64)
+	if err == nil && bound > 0 && strings.HasPrefix(policy, "allkeys-") {
+		log.Warn("the server drops any key when its memory is full, jobs too; set maxmemory-policy noeviction", zap.String("maxmemory_policy", policy))
+	}
+}
+
+// infoField is the value behind a name in what INFO answers, empty if there is none.
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// setting is one of the server's, empty if it does not tell.
+func setting(ctx context.Context, node *redis.Client, name string) string {
+	values, err := node.ConfigGet(ctx, name).Result()
+	if err != nil {
+		return ""
+	}
+	return values[name]
+}
+
+// asAnswer is the server's own error, as opposed to one of the connection.
+func asAnswer(err error) (redis.Error, bool) { return errors.AsType[redis.Error](err) }

@@ -1,0 +1,211 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+const (
+	// maxJobID is the longest job id, in bytes, that the contract admits.
+	maxJobID = 512
+	// maxReason bounds the reason kept with a failed job, in bytes.
+	maxReason = 1024
+)
+
+// Push accepts all jobs or none, of whichever queues, in one step. An error after
+// which the jobs may be there all the same says so; then a Push of the same ids adds
+// none twice.
+func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
+	fresh := make([]storage.Job, len(jobs))
+	for i, job := range jobs {
+		job.Attempt = 0 // set for handlers, not by producers
+		fresh[i] = job
+	}
+	return q.accept(ctx, fresh, nil)
+}
+
+// Adopt accepts jobs that have already made Attempt runs, and dead letters.
+func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
+	return q.accept(ctx, jobs, letters)
+}
+
+func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
+	var size int64
+	for i := range jobs {
+		if err := checkJob(&jobs[i]); err != nil {
+			return err
+		}
+		size += int64(len(jobs[i].Payload))
+	}
+	for i := range letters {
+		if err := checkJob(&letters[i].Job); err != nil {
+			return err
+		}
+		size += int64(len(letters[i].Payload))
+	}
+	o, err := q.admit(len(jobs)+len(letters), size)
+	if err != nil {
+		return err
+	}
+	if len(jobs)+len(letters) == 0 {
+		return q.client.fail(ctx, ctx.Err())
+	}
+	a := acceptance{options: o, jobs: jobs, letters: letters}
+	a.args = []any{o.MaxJobs, o.MaxBytes, o.DeduplicationTTL.Milliseconds(), o.MaxDeadLetters, q.channel()}
+	a.write()
+	if err := q.send(ctx, &a); err != nil {
+		return err
+	}
+	for _, queue := range a.queues {
+		q.ready(queue)
+	}
+	return nil
+}
+
+// admit checks what can be checked here.
+func (q *Queue) admit(n int, size int64) (QueueOptions, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed || q.handing:
+		return q.options, fmt.Errorf("queue: %w", storage.ErrClosed)
+	case size > min(q.options.MaxBytes, maxPush) || n > q.options.MaxJobs:
+		return q.options, fmt.Errorf("queue of at most %d bytes takes no %d jobs of %d bytes: %w", q.options.MaxBytes, n, size, storage.ErrFull)
+	}
+	return q.options, nil
+}
+
+func checkJob(job *storage.Job) error {
+	switch {
+	case job.Queue == "":
+		return errors.New("job names no queue")
+	case len(job.ID) > maxJobID:
+		return fmt.Errorf("job id of %d bytes is longer than %d", len(job.ID), maxJobID)
+	case job.MaxAttempts < 0:
+		return fmt.Errorf("job %q: max attempts %d must not be negative", job.ID, job.MaxAttempts)
+	}
+	return nil
+}
+
+// acceptance is one Push on its way to the server.
+type acceptance struct {
+	options QueueOptions
+	jobs    []storage.Job
+	letters []storage.DeadLetter
+
+	queues []string
+	args   []any
+}
+
+// write writes what the script wants to know.
+func (a *acceptance) write() {
+	for i := range a.jobs {
+		a.lane(a.jobs[i].Queue)
+	}
+	for i := range a.letters {
+		a.lane(a.letters[i].Queue)
+	}
+	a.args = append(a.args, len(a.queues))
+	for _, queue := range a.queues {
+		a.args = append(a.args, queue)
+	}
+	a.args = append(a.args, len(a.jobs))
+	for _, j := range a.jobs {
+		sum := sha256.Sum256(j.Payload)
+		a.args = append(a.args, a.lane(j.Queue), j.ID, sum[:], j.Payload, laterBy(j.Delay), j.Attempt, cmp.Or(j.MaxAttempts, a.options.MaxAttempts))
+	}
+	a.args = append(a.args, len(a.letters))
+	for _, l := range a.letters {
+		a.args = append(a.args, a.lane(l.Queue), l.ID, l.Payload, l.Attempt, max(l.MaxAttempts, 1), clipReason(l.Reason), l.FailedAt.UnixMilli())
+	}
+}
+
+// lane is the place of a queue among the keys of the script.
+func (a *acceptance) lane(queue string) int {
+	i := slices.Index(a.queues, queue)
+	if i < 0 {
+		i = len(a.queues)
+		a.queues = append(a.queues, queue)
+	}
+	return i + 1
+}
+
+// laterBy is a delay in the server's unit. It is never shorter, whatever part of a
+// millisecond has passed.
+func laterBy(delay time.Duration) int64 {
+	if delay <= 0 {
+		return 0
+	}
+	return (delay + 2*time.Millisecond - 1).Milliseconds()
+}
+
+// send has the server do it, once.
+func (q *Queue) send(ctx context.Context, a *acceptance) error {
+	unknown := false
+	var reply any
+	err := q.client.within(ctx, a.options.Timeout, func(ctx context.Context) (err error) {
+		reply, err = q.client.run(ctx, pushJobs, q.keys(a.queues...), a.args...)
+		unknown = err != nil && !isRefused(err)
+		return err
+	})
+	switch {
+	case unknown:
+		return fmt.Errorf("%w; the answer was lost, and the jobs may be queued or not: with equal ids they can be pushed again", err)
+	case err != nil:
+		return err
+	}
+	return a.read(reply)
+}
+
+// read reads what the script has answered.
+func (a *acceptance) read(reply any) error {
+	answer, _ := reply.([]any)
+	if len(answer) == 0 {
+		return fmt.Errorf("the script answers %v", reply)
+	}
+	switch answer[0] {
+	case "ok":
+		return nil
+	case "conflict":
+		n, err := integers(answer[1:], 1)
+		if err != nil || n[0] < 1 || int(n[0]) > len(a.jobs) {
+			return fmt.Errorf("the script answers %v", reply)
+		}
+		job := a.jobs[n[0]-1]
+		return fmt.Errorf("job %q of queue %q has another payload: %w", job.ID, job.Queue, storage.ErrConflict)
+	case "full":
+		n, err := integers(answer[1:], 4)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("queue of %d jobs and %d bytes takes no further %d jobs of %d bytes: %w", n[0], n[1], n[2], n[3], storage.ErrFull)
+	}
+	return fmt.Errorf("the script answers %v", reply)
+}
+
+// isRefused says that the server has not done what it was asked, or was not asked.
+func isRefused(err error) bool {
+	if dialing, ok := errors.AsType[*net.OpError](err); ok && dialing.Op == "dial" {
+		return true
+	}
+	_, answered := errors.AsType[redis.Error](err)
+	return answered || errors.Is(err, redis.ErrPoolTimeout)
+}
+
+func clipReason(reason string) string {
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")
+}
