@@ -106,6 +106,7 @@ func readEnv(lookup func(string) (string, bool)) (*overrides, error) {
 	e.readDatabases()
 	e.readRedis()
 	e.readAdapters()
+	e.readQueues()
 	return e.overrides, e.err
 }
 

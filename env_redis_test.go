@@ -197,3 +197,49 @@ func TestLimiterPrefixVariable(t *testing.T) {
 		}
 	}
 }
+
+// The variables of queues are for the driver that they name, and for no other.
+func TestRedisQueueVariables(t *testing.T) {
+	env := map[string]string{
+		"QUEUE_REDIS_CONCURRENCY": "7", "QUEUE_REDIS_PREFIX": "a{b", "QUEUE_REDIS_RESPONSE_TIMEOUT_MS": "1500",
+		"REDIS_CLUSTER_QUEUE_CONCURRENCY": "8", "REDIS_CLUSTER_QUEUE_PREFIX": "c:", "REDIS_CLUSTER_QUEUE_REQUEST_TIMEOUT_MS": "2500",
+	}
+	for own, want := range map[string]string{
+		`{"driver":"redis","host":"h","concurrency":1}`: `{"concurrency":7,"driver":"redis","host":"h","prefix":"a\\{b","response_timeout":"1500ms"}`,
+		`{"driver":"redis-cluster"}`:                    `{"concurrency":8,"driver":"redis-cluster","prefix":"c:","response_timeout":"2500ms"}`,
+		`{"driver":"memory"}`:                           `{"driver":"memory"}`,
+		``:                                              ``,
+	} {
+		config := mustParse(t, "").clone()
+		if own != "" {
+			config.setRaw(kindQueue, json.RawMessage(own))
+		}
+		o, err := readEnv(envOf(env))
+		if err == nil {
+			err = o.apply(config)
+		}
+		if got := string(config.QueueRaw); err != nil || got != want || (len(o.names) == 3) != (own != want) {
+			t.Errorf("%s: %s, %q, %v", own, got, o.names, err)
+		}
+		if choice, err := chooseDriver(kindQueue, config.QueueRaw, nil); err != nil {
+			t.Errorf("%s: %+v, %v", own, choice, err)
+		}
+	}
+	for name, value := range map[string]string{
+		"QUEUE_REDIS_CONCURRENCY": "-1", "REDIS_CLUSTER_QUEUE_CONCURRENCY": "x", "QUEUE_REDIS_RESPONSE_TIMEOUT_MS": "0", "REDIS_CLUSTER_QUEUE_REQUEST_TIMEOUT_MS": "5s",
+	} {
+		if _, err := readEnv(envOf(map[string]string{name: value})); err == nil || !strings.Contains(err.Error(), "environment variable "+name+": ") {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+	// A driver that the environment selects has its variables too.
+	config := mustParse(t, "").clone()
+	env["QUEUE_DRIVER"], env["REDIS_URL"] = "redis", "redis://elsewhere"
+	o, err := readEnv(envOf(env))
+	if err == nil {
+		err = o.apply(config)
+	}
+	if got := string(config.QueueRaw); err != nil || got != `{"concurrency":7,"driver":"redis","prefix":"a\\{b","response_timeout":"1500ms","url":"redis://elsewhere"}` {
+		t.Errorf("%s, %v", got, err)
+	}
+}

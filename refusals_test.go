@@ -70,7 +70,7 @@ func TestCaddyfileRefusals(t *testing.T) {
 		"adapter redis":             `adapter: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
 		"adapter Kafka":             `adapter: driver "Kafka" is not compiled in: there is no module sockudo.adapters.kafka; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/kafka, at Testfile:2`,
 		"apps pgsql {\n\tprot 1\n}": `app_manager: prot is unknown to this driver; it knows ["connection_pool_size" "database" "dsn" "host" "password" "port" "table_name" "username"], at Testfile:3`,
-		"queue redis-cluster":       `queue: driver "redis-cluster" is not compiled in: there is no module sockudo.queues.redis_cluster; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
+		"queue rabbit-mq":           `queue: driver "rabbit-mq" is not compiled in: there is no module sockudo.queues.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq, at Testfile:2`,
 		"cache memmory":             `cache: driver "memmory" is not compiled in: there is no module sockudo.caches.memmory; did you mean memory?; this Caddy has memory, redis, redis_cluster, sqlite, others come with xcaddy build --with PACKAGE, at Testfile:2`,
 		// What belongs to Caddy, or elsewhere.
 		"port 6001":             "port is Caddy's own business: use the site address, at Testfile:2",

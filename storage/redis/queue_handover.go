@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -19,6 +21,8 @@ const (
 	handoverLease = time.Minute
 	// handoverEnd bounds the end of a step, which has to come.
 	handoverEnd = 10 * time.Second
+	// markLife is how long a mark stays by which a queue knows its own keys.
+	markLife = time.Minute
 )
 
 // Handover refuses new jobs and workers from now on and moves what waits to another
@@ -36,7 +40,14 @@ func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err 
 		q.mu.Unlock()
 		return 0, fmt.Errorf("queue: %w", storage.ErrClosed)
 	}
-	q.handing, q.successor = true, to
+	q.handing = true
+	q.mu.Unlock()
+	same, err := q.isBehind(ctx, to)
+	if same || err != nil {
+		return 0, err
+	}
+	q.mu.Lock()
+	q.successor = to
 	q.mu.Unlock()
 	names, err := q.names(ctx)
 	if err != nil {
@@ -50,6 +61,41 @@ func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err 
 		}
 	}
 	return moved, err
+}
+
+// isBehind says that another queue has the very keys of this one: it is the same
+// server, spoken to in another way. Its jobs are there already.
+func (q *Queue) isBehind(ctx context.Context, to storage.Queue) (same bool, err error) {
+	other, ok := to.(interface {
+		sees(ctx context.Context, mark string) (bool, error)
+	})
+	if !ok {
+		return false, nil
+	}
+	mark := q.token()
+	err = q.persist(ctx, func(bool) error {
+		err := q.client.call(ctx, func(ctx context.Context) error {
+			return q.client.write(ctx, "set", q.base+"mark:"+mark, mark, "px", markLife.Milliseconds())
+		})
+		if err == nil {
+			same, err = other.sees(ctx, mark)
+		}
+		return err
+	})
+	return same, err
+}
+
+// sees says that another queue has left a mark among the keys of this one.
+func (q *Queue) sees(ctx context.Context, mark string) (seen bool, err error) {
+	err = q.client.call(ctx, func(ctx context.Context) error {
+		found, err := q.client.Get(ctx, q.base+"mark:"+mark).Result()
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		seen = found == mark
+		return err
+	})
+	return seen, err
 }
 
 // names are the queues of the hub that have jobs.
@@ -102,7 +148,8 @@ func (q *Queue) moveQueue(ctx context.Context, to storage.Queue, queue string) (
 			break // it is full, closed or out of reach: the others will not go either
 		}
 	}
-	if err = errors.Join(err, q.endMove(ctx, queue, stuck, false)); err != nil {
+	err = errors.Join(err, q.endMove(ctx, queue, stuck, false))
+	if err != nil {
 		return moved, err
 	}
 	if err := q.moveLetters(ctx, to, queue); err != nil {

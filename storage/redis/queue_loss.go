@@ -14,12 +14,11 @@ import (
 // of a cluster. What it may not know it says too.
 func (c *Client) warnOfLoss(ctx context.Context) {
 	look := func(ctx context.Context, node *redis.Client) error {
-		log := c.log
+		logger := c.log
 		if c.cluster {
-			log = log.With(zap.String("node", node.Options().Addr))
+			logger = logger.With(zap.String("node", node.Options().Addr))
 		}
-		inspectLoss(ctx, node, log)
-		return nil
+		return inspectLoss(ctx, node, logger)
 	}
 	_ = c.within(ctx, connectTimeout, func(ctx context.Context) error {
 		switch client := c.UniversalClient.(type) {
@@ -32,7 +31,8 @@ func (c *Client) warnOfLoss(ctx context.Context) {
 	})
 }
 
-func inspectLoss(ctx context.Context, node *redis.Client, log *zap.Logger) {
+// inspectLoss asks one server, and returns an error only if its connection has one.
+func inspectLoss(ctx context.Context, node *redis.Client, logger *zap.Logger) error {
 	info, err := node.Info(ctx, "persistence").Result()
 	appends := infoField(info, "aof_enabled")
 	if err != nil {
@@ -42,14 +42,14 @@ func inspectLoss(ctx context.Context, node *redis.Client, log *zap.Logger) {
 	switch {
 	case appends == "1":
 		if setting(ctx, node, "appendfsync") == "no" {
-			log.Warn("the server writes jobs to disk when the system likes to (appendfsync no): a power failure loses the last ones")
+			logger.Warn("the server writes jobs to disk when the system likes to (appendfsync no): a power failure loses the last ones")
 		}
 	case appends == "":
-		log.Warn("the server does not tell whether it keeps jobs over a crash; it should have appendonly yes")
+		logger.Warn("the server does not tell whether it keeps jobs over a crash; it should have appendonly yes")
 	case savesErr == nil && saves["save"] == "":
-		log.Warn("the server keeps nothing over a restart (appendonly no, and no save): it loses all jobs; set appendonly yes")
+		logger.Warn("the server keeps nothing over a restart (appendonly no, and no save): it loses all jobs; set appendonly yes")
 	default:
-		log.Warn("the server keeps no log of what it does (appendonly no): a crash loses the jobs since its last snapshot; set appendonly yes")
+		logger.Warn("the server keeps no log of what it does (appendonly no): a crash loses the jobs since its last snapshot; set appendonly yes")
 	}
 	info, err = node.Info(ctx, "memory").Result()
 	policy, most := infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")
@@ -58,8 +58,9 @@ func inspectLoss(ctx context.Context, node *redis.Client, log *zap.Logger) {
 	}
 	bound, err := strconv.ParseInt(most, 10, 64)
 	if err == nil && bound > 0 && strings.HasPrefix(policy, "allkeys-") {
-		log.Warn("the server drops any key when its memory is full, jobs too; set maxmemory-policy noeviction", zap.String("maxmemory_policy", policy))
+		logger.Warn("the server drops any key when its memory is full, jobs too; set maxmemory-policy noeviction", zap.String("maxmemory_policy", policy))
 	}
+	return ctx.Err()
 }
 
 // infoField is the value behind a name in what INFO answers, empty if there is none.
