@@ -2,12 +2,14 @@ package sockudo
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -327,4 +329,103 @@ func TestRedisLimiterJoinsNodes(t *testing.T) {
 	if status := upgrade(t, a); status != http.StatusTooManyRequests {
 		t.Errorf("one socket more than the limit after the restart: %d", status)
 	}
+}
+
+// Jobs go along from queue to queue by reloads, while some are pushed and others run,
+// and none is lost. A change of the login moves nothing upon itself.
+func TestQueueSwitches(t *testing.T) {
+	t.Setenv("TEST_REDIS_PASSWORD", "hush")
+	server, cluster := redistest.Start(t), redistest.StartCluster(t)
+	server.MustDo("ACL", "SETUSER", "other", "on", ">hush", "~*", "&*", "+@all")
+	s, port := newServer(t), freePort(t)
+	queues := []string{
+		"sqlite {\npath " + t.TempDir() + "/queue.db\n}",
+		"redis {\naddress " + server.Addr() + "\n}",
+		"redis {\naddress " + server.Addr() + "\nusername other\npassword {env.TEST_REDIS_PASSWORD}\n}",
+		"redis_cluster {\nnodes " + cluster.Nodes[0].Addr() + "\n}",
+		"redis {\naddress " + server.Addr() + "\nprefix x:\nconcurrency 2\n}",
+		"memory",
+	}
+	current := func() storage.Queue {
+		live, err := findHub("default").Live()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer live.Release()
+		return live.Settings.Drivers.Queue
+	}
+	var mu sync.Mutex
+	ran, pushed := map[string]int{}, 0
+	done := make(chan struct{})
+	for i, queue := range queues {
+		s.mustLoad("", site(port, "sockudo {\n"+appBlock+"queue "+queue+"\n}"))
+		q := current()
+		if i == len(queues)-1 {
+			break
+		}
+		for range 120 {
+			job := storage.Job{Queue: "jobs", ID: fmt.Sprint(pushed), Payload: []byte("x")}
+			if pushed%3 == 0 {
+				job.Delay = 5 * time.Second
+			}
+			if err := q.Push(t.Context(), job); err != nil {
+				t.Fatal(err)
+			}
+			pushed++
+		}
+		stop, err := q.Work("jobs", 1, func(_ context.Context, j storage.Job) error {
+			mu.Lock()
+			defer mu.Unlock()
+			ran[j.ID]++
+			if len(ran)%20 == 0 {
+				select {
+				case done <- struct{}{}:
+				default:
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if err := stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := current()
+	stop, err := last.Work("jobs", 4, func(_ context.Context, j storage.Job) error {
+		mu.Lock()
+		defer mu.Unlock()
+		ran[j.ID]++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		mu.Lock()
+		n := len(ran)
+		mu.Unlock()
+		if n == pushed {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d jobs ran", n, pushed)
+		}
+	}
+	if err := stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for id, n := range ran {
+		if n != 1 {
+			t.Errorf("job %s ran %d times", id, n)
+		}
+	}
+	if strings.Contains(s.logged(), "hush") {
+		t.Error("the log shows the password")
+	}
+	t.Logf("%d jobs went through %d queues", pushed, len(queues))
 }

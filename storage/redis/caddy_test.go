@@ -15,6 +15,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/internal/certtest"
 	"github.com/sockudo/caddy-sockudo/internal/redistest"
 	"github.com/sockudo/caddy-sockudo/internal/words"
+	"github.com/sockudo/caddy-sockudo/storage"
 )
 
 // provisioned reads a block as Caddy does.
@@ -217,5 +218,70 @@ func TestTune(t *testing.T) {
 	}
 	if err := limiter.Tune(&CacheModule{}); err == nil {
 		t.Error("a cache tunes a rate limiter")
+	}
+}
+
+// Queues take the same words and their own, and hubs never share one.
+func TestQueueBlocks(t *testing.T) {
+	m := new(QueueModule)
+	text := "redis {\n host h\n prefix {env.TEST_QUEUE_PREFIX}\n concurrency 3\n response_timeout 2s\n max_bytes 2KiB\n" +
+		" reliability {\n max_attempts 7\n retry_base 2s\n retry_max 3s\n retry_jitter 0\n deduplication_ttl 0s\n failed_retention 0\n capacity 9\n lease 4s\n lease_renew 1s\n}\n}"
+	t.Setenv("TEST_QUEUE_PREFIX", "x:")
+	if err := errors.Join(m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)), m.Provision(caddy.Context{}), m.Validate()); err != nil {
+		t.Fatal(err)
+	}
+	m.ForHub("a")
+	want := QueueOptions{
+		Prefix: "x:", Hub: "a", Concurrency: 3, Timeout: 2 * time.Second, MaxBytes: 2048, MaxJobs: 9, MaxAttempts: 7,
+		Retry: storage.Retry{Base: 2 * time.Second, Max: 3 * time.Second, Jitter: -1}, DeduplicationTTL: -1, MaxDeadLetters: -1, Lease: 4 * time.Second, Renew: time.Second,
+	}
+	if o := m.queueOptions(); o != want || m.options.ReplyTimeout != 2*time.Second {
+		t.Errorf("%+v, want %+v", o, want)
+	}
+	keys := map[string]bool{m.Key(): true}
+	m.ForHub("b")
+	keys[m.Key()] = true
+	m.prefix = "y:"
+	keys[m.Key()] = true
+	if len(keys) != 3 {
+		t.Errorf("three queues have %d keys", len(keys))
+	}
+	tuned := *m
+	tuned.Concurrency, tuned.MaxBytes, tuned.Reliability = 1, 1, nil
+	if tuned.Key() != m.Key() {
+		t.Error("tuning makes another queue")
+	}
+	cluster := new(ClusterQueueModule)
+	if err := cluster.Provision(caddy.Context{}); err != nil || !cluster.options.Cluster || cluster.Driver() != "redis_cluster" {
+		t.Errorf("redis_cluster is no cluster: %v", err)
+	}
+	for text, want := range map[string]string{
+		"redis {\n reliability x\n}":                                "wrong argument count",
+		"redis {\n reliability {\n prefetch 3\n}\n}":                "prefetch is unknown to this driver",
+		"redis {\n concurrency -1\n}":                               "-1",
+		"redis {\n reliability {\n lease 500ms\n}\n}":               "lease 500ms is shorter than 1s",
+		"redis {\n reliability {\n lease 5s\n lease_renew 5s\n}\n}": "lease_renew 5s must be shorter than lease 5s",
+		"redis {\n reliability {\n retry_base 2m\n}\n}":             "retry_base 2m0s must not be longer than retry_max 1m0s",
+		"redis {\n reliability {\n max_attempts 0\n}\n}":            "max_attempts must be at least 1",
+		"redis {\n prefix a{}b\n}":                                  "prefix",
+		"redis {\n request_timeout 5s\n}":                           "request_timeout is unknown to this driver",
+	} {
+		m := new(QueueModule)
+		err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+		if err == nil {
+			err = errors.Join(m.Provision(caddy.Context{}), m.Validate())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	m = new(QueueModule)
+	m.ForHub("a}b")
+	if err := m.Validate(); err == nil || !strings.Contains(err.Error(), "without braces") {
+		t.Errorf("a hub with braces: %v", err)
+	}
+	negative := &QueueModule{MaxBytes: -1}
+	if err := negative.Validate(); err == nil || !strings.Contains(err.Error(), "max_bytes must not be negative") {
+		t.Error(err)
 	}
 }

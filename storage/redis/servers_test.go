@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(1)
 	}
+	if addresses := os.Getenv(queueVariable); addresses != "" {
+		fmt.Fprintln(os.Stderr, workUntilKilled(addresses))
+		os.Exit(1)
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil { // most of these tests wait
 		panic(err)
