@@ -77,12 +77,12 @@ func TestLostLeaseEndsTheRun(t *testing.T) {
 	prefix := ownPrefix(t, o)
 	q := openQueue(t, o, QueueOptions{Prefix: prefix, Lease: 200 * time.Millisecond, Renew: 600 * time.Millisecond})
 	other := openQueue(t, o, QueueOptions{Prefix: prefix})
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	entered := make(chan struct{})
 	if _, err := q.Work("q", 1, func(ctx context.Context, _ storage.Job) error {
 		close(entered)
 		<-ctx.Done()
-		ended <- ctx.Err()
+		close(ended)
 		return ctx.Err()
 	}); err != nil {
 		t.Fatal(err)
