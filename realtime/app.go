@@ -21,6 +21,8 @@ type App struct {
 	policy atomic.Pointer[policy]
 	meter  *appMeter
 
+	transitions *transitions
+
 	sockets atomic.Int64
 	// elsewhere is the number of connections on other nodes.
 	elsewhere atomic.Int64
@@ -49,10 +51,12 @@ type policy struct {
 	term    uint64 // of the configuration that the record is from, see lease
 	origins protocol.Origins
 	rules   protocol.ChannelRules
+	// webhooks are the events that the app's webhooks ask for.
+	webhooks protocol.WebhookSet
 }
 
 func newPolicy(record *storage.App, term uint64) *policy {
-	p := &policy{App: record, term: term, rules: rulesOf(record)}
+	p := &policy{App: record, term: term, rules: rulesOf(record), webhooks: record.WebhookEvents()}
 	// Patterns were checked when the record was made; one that does not compile
 	// here must refuse rather than admit.
 	if origins, err := protocol.NewOrigins(record.AllowedOrigins); err == nil {
@@ -107,6 +111,7 @@ func (h *Hub) addApp(record *storage.App, term uint64) *App {
 	}
 	a := &App{hub: h, id: record.ID, meter: h.metrics.app(record.ID), users: map[string]*user{}, signing: map[string]int{}, watchers: map[string]map[*Conn]struct{}{}}
 	a.policy.Store(newPolicy(record, term))
+	a.transitions = newTransitions(a)
 	for i := range a.shards {
 		a.shards[i].conns = map[string]*Conn{}
 		a.shards[i].channels = map[string]*channel{}
@@ -142,9 +147,18 @@ func (a *App) setRecord(record *storage.App, term uint64) {
 		if old.App == record || old.term > term {
 			return
 		}
-		if a.policy.CompareAndSwap(old, newPolicy(record, term)) {
-			return
+		changed := newPolicy(record, term)
+		if !a.policy.CompareAndSwap(old, changed) {
+			continue
 		}
+		switch {
+		case old.webhooks == changed.webhooks:
+		case old.Key == "": // until now the app was known only from other nodes
+			a.transitions.lookAtAll()
+		default:
+			a.transitions.follow(old.webhooks, changed.webhooks)
+		}
+		return
 	}
 }
 

@@ -36,6 +36,8 @@ type channel struct {
 
 	// countDirty asks for a subscription_count event with the next tick.
 	countDirty atomic.Bool
+	// noted is the number of subscriptions that note knows.
+	noted int
 }
 
 // subscription is one connection's place in one channel.
@@ -108,6 +110,10 @@ func (ch *channel) join(c *Conn, m *protocol.Member, reply func()) (*subscriptio
 	c.channels.Add(1)
 	ch.partFor(c).add(sub)
 	ch.markCount()
+	ch.note()
+	if sub.member != nil && sub.member.conns == 1 {
+		ch.noteMember(sub.member.UserID, true) // after the channel
+	}
 	ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, "")
 	return sub, nil
 }
@@ -136,6 +142,7 @@ func (sub *subscription) leave() {
 		ch.app.meter.channelRemoved(ch.info.Kind)
 	}
 	ch.markCount()
+	ch.note()
 	ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, "")
 	ch.dropLocked(s)
 }

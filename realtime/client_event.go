@@ -44,6 +44,12 @@ func (c *Conn) clientEvent(m protocol.Message, now int64) *protocol.Error {
 		live.Settings.Log.Warn("publishing a client event", zap.String("app", c.app.id), zap.Error(err))
 		return &protocol.Error{Code: protocol.CodeBroadcast, Message: "Client event could not be broadcast"}
 	}
+	if live.tells(c.app, protocol.WebhookClientEvent) {
+		live.tellWebhooks(c.app, protocol.WebhookEvent{
+			Name: protocol.WebhookClientEvent, Channel: info.Name, Event: m.Event,
+			Data: protocol.WebhookData(data), SocketID: c.id, UserID: envelope.UserID,
+		})
+	}
 	return nil
 }
 

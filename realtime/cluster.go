@@ -46,8 +46,14 @@ type cluster struct {
 	active atomic.Bool
 	// published numbers envelopes.
 	published atomic.Uint64
-	window    window4k
-	started   sync.Once
+	// happened numbers events for webhooks.
+	happened atomic.Uint64
+	// ready says that this node knows enough to own channels, and view is who does.
+	ready   atomic.Bool
+	view    atomic.Pointer[view]
+	lonely  lonely
+	window  window4k
+	started sync.Once
 
 	linksMu sync.Mutex
 	links   []link
@@ -68,6 +74,9 @@ type cluster struct {
 	told         uint64 // the number of the last facts
 	lastSnapshot time.Time
 	lastBeat     time.Time
+	joined       time.Time // the cluster
+	changing     time.Time // since when there is a new view
+	acting       bool      // all have the same view
 }
 
 // link is an adapter between nodes that a configuration uses.
@@ -104,6 +113,7 @@ func (c *cluster) join(generation uint64, adapter storage.Clustered) {
 			cancel()
 			<-stopped
 			if c.active.Load() {
+				c.speak(bounded) // what was told last
 				c.say(bounded, &control{Type: controlBye})
 			}
 		}
@@ -173,6 +183,7 @@ func (c *cluster) nudge() {
 // run tells the other nodes what changes here, and looks after them, until ctx
 // ends.
 func (c *cluster) run(ctx context.Context) {
+	c.joined = time.Now()
 	ticker := time.NewTicker(lookAtPeers)
 	defer ticker.Stop()
 	last := time.Now()
@@ -192,10 +203,15 @@ func (c *cluster) run(ctx context.Context) {
 			if now := time.Now(); now.Sub(last) > settings.NodeTimeout/2 {
 				c.slept(now)
 			}
+			c.lookAtView(time.Now())
 			c.speak(ctx)
 			if time.Since(looked) >= settings.Cleanup {
 				looked = time.Now()
 				c.expire(settings.NodeTimeout)
+				c.lonely.end(looked)
+				for _, a := range c.hub.liveApps() {
+					a.transitions.answer(looked.Add(-2 * settings.NodeTimeout))
+				}
 			}
 		})
 		last = time.Now()
@@ -208,7 +224,7 @@ func (c *cluster) run(ctx context.Context) {
 func (c *cluster) slept(now time.Time) {
 	c.peersMu.Lock()
 	for _, p := range c.peers {
-		p.heard = now
+		p.heard, p.view = now, ""
 	}
 	c.peersMu.Unlock()
 	c.resync()
@@ -225,18 +241,22 @@ func (c *cluster) speak(ctx context.Context) {
 	c.changed, c.greet, c.missing = map[string]*changedApp{}, false, nil
 	c.everybody = c.everybody && wait
 	c.changedMu.Unlock()
+	if everybody {
+		// Everything is told below, but for what was told of what is no more.
+		changed = onlyTold(changed)
+	}
+	if len(changed) > 0 {
+		c.tell(ctx, changed) // before the others hear of a new view
+	}
 	if greet {
 		c.say(ctx, &control{Type: controlHello})
 	}
 	for _, node := range missing {
 		c.say(ctx, &control{Type: controlAsk, To: node})
 	}
-	switch {
-	case everybody:
+	if everybody {
 		c.lastSnapshot = time.Now()
 		c.tellAll(ctx)
-	case len(changed) > 0:
-		c.tell(ctx, changed)
 	}
 	if time.Since(c.lastBeat) >= c.hub.settings().Cluster.Heartbeat {
 		c.lastBeat = time.Now()
@@ -252,7 +272,10 @@ func (c *cluster) say(ctx context.Context, m *control) {
 		return
 	}
 	defer live.Release()
-	m.Node, m.Name = c.self, live.Settings.NodeID
+	m.Node, m.Name, m.Ready = c.self, live.Settings.NodeID, c.ready.Load()
+	if v := c.view.Load(); v != nil && m.Type == controlBeat {
+		m.View = v.hash
+	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		live.Settings.Log.Error("encoding a word to other nodes", zap.Error(err))

@@ -11,6 +11,34 @@ import (
 type changedApp struct {
 	channels map[string]map[string]struct{} // the users of each
 	users    map[string]struct{}
+	// told is what webhooks were told, see cluster_view.go.
+	told map[subject]int
+}
+
+// onlyTold is what has changed less what is told with everything.
+func onlyTold(changed map[string]*changedApp) map[string]*changedApp {
+	left := map[string]*changedApp{}
+	for id, what := range changed {
+		if len(what.told) > 0 {
+			left[id] = &changedApp{told: what.told}
+		}
+	}
+	return left
+}
+
+// toldFacts are what webhooks were told, by channel.
+func (c *changedApp) toldFacts() (facts []toldFacts) {
+	at := map[string]int{}
+	for s, value := range c.told {
+		i, ok := at[s.channel]
+		if !ok {
+			i = len(facts)
+			at[s.channel] = i
+			facts = append(facts, toldFacts{Name: s.channel})
+		}
+		facts[i].add(s, value)
+	}
+	return facts
 }
 
 // changedLocked is what has changed in an app. It wakes the loop.

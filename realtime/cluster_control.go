@@ -42,6 +42,10 @@ type control struct {
 	First bool       `json:"first,omitempty"`
 	Last  bool       `json:"last,omitempty"`
 	Apps  []appFacts `json:"apps,omitempty"`
+	// Ready says that the node can own channels, and View, in a beat, what it takes for
+	// the nodes that can.
+	Ready bool   `json:"ready,omitempty"`
+	View  string `json:"view,omitempty"`
 }
 
 // appFacts are those of one app on one node.
@@ -53,6 +57,8 @@ type appFacts struct {
 	// Online and Offline are users who have, or have no, signed-in connection.
 	Online  []string `json:"online,omitempty"`
 	Offline []string `json:"offline,omitempty"`
+	// Told is what webhooks were told.
+	Told []toldFacts `json:"told,omitempty"`
 }
 
 // channelFacts are those of one channel on one node.
@@ -91,10 +97,12 @@ func (c *cluster) hear(e *protocol.Envelope) {
 	c.peersMu.Lock()
 	defer c.peersMu.Unlock()
 	p := c.peerLocked(&m)
+	p.ready = m.Ready
 	switch m.Type {
 	case controlFacts:
 		p.learn(&m)
 	case controlBeat:
+		p.view = m.View
 		if m.Seq != p.seq || !p.complete {
 			p.ask()
 		}
@@ -117,6 +125,9 @@ func (c *cluster) tellAll(ctx context.Context) {
 			t.channel(ctx, a.localFacts(name, nil))
 		}
 		t.users(ctx, a.onlineHere(), nil)
+		for _, f := range a.toldHere(c.owners()) {
+			t.told(ctx, f)
+		}
 	}
 	t.last = true
 	t.flush(ctx)
@@ -136,6 +147,9 @@ func (c *cluster) tell(ctx context.Context, changed map[string]*changedApp) {
 		}
 		online, offline := a.whoIsOnline(what.users)
 		t.users(ctx, online, offline)
+		for _, f := range what.toldFacts() {
+			t.told(ctx, f)
+		}
 	}
 	t.flush(ctx)
 }
@@ -197,6 +211,29 @@ func (t *teller) users(ctx context.Context, online, offline []string) {
 		t.room(ctx, len(id)+4)
 		app := &t.apps[len(t.apps)-1]
 		app.Offline = append(app.Offline, id)
+	}
+}
+
+// told says what webhooks were told of a channel, in parts if it has many members.
+func (t *teller) told(ctx context.Context, f toldFacts) {
+	for {
+		part := toldFacts{Name: f.Name, Occupied: f.Occupied, Count: f.Count, Owned: f.Owned}
+		size := len(f.Name) + 64
+		for size < maxFacts/2 && len(f.In)+len(f.Out) > 0 {
+			from, to := &f.In, &part.In
+			if len(f.In) == 0 {
+				from, to = &f.Out, &part.Out
+			}
+			*to = append(*to, (*from)[0])
+			size += len((*from)[0]) + 4
+			*from = (*from)[1:]
+		}
+		t.room(ctx, size)
+		app := &t.apps[len(t.apps)-1]
+		app.Told = append(app.Told, part)
+		if len(f.In)+len(f.Out) == 0 {
+			return
+		}
 	}
 }
 

@@ -24,10 +24,13 @@ type peer struct {
 	seq uint64
 	// telling numbers the tellings of everything. While one is under way, gapless
 	// says that nothing of it was missed; complete, that one has come to its end
-	// and nothing was missed since.
-	telling           uint64
-	gapless, complete bool
-	apps              map[string]*peerApp
+	// and nothing was missed since. within says that one is under way.
+	telling                   uint64
+	gapless, complete, within bool
+	// ready and view are what the peer says with every word, see cluster_view.go.
+	ready bool
+	view  string
+	apps  map[string]*peerApp
 }
 
 // peerApp is what a peer has told of an app. The numbers are those of the telling
@@ -54,6 +57,7 @@ func (c *cluster) peerLocked(m *control) *peer {
 		if m.Type != controlFacts || !m.First {
 			p.ask()
 		}
+		c.retell(p.id)
 	}
 	p.heard = time.Now()
 	return p
@@ -82,13 +86,14 @@ func (p *peer) learn(m *control) {
 	switch {
 	case m.First:
 		p.telling++
-		p.gapless = true
+		p.gapless, p.within = true, true
 	case gap:
 		p.gapless, p.complete = false, false
 	}
 	for i := range m.Apps {
-		p.learnApp(&m.Apps[i])
+		p.learnApp(&m.Apps[i], p.within)
 	}
+	p.within = p.within && !m.Last
 	switch {
 	case m.Last && p.gapless:
 		p.complete = true
@@ -98,7 +103,7 @@ func (p *peer) learn(m *control) {
 	}
 }
 
-func (p *peer) learnApp(f *appFacts) {
+func (p *peer) learnApp(f *appFacts, snapshot bool) {
 	a := p.cluster.hub.appOfPeer(f.ID)
 	known := p.apps[f.ID]
 	if known == nil {
@@ -121,6 +126,22 @@ func (p *peer) learnApp(f *appFacts) {
 			delete(known.users, id)
 			a.offlineElsewhere(id, p)
 		}
+	}
+	for i := range f.Told {
+		p.learnTold(a, &f.Told[i], snapshot)
+	}
+}
+
+// retell says again what webhooks were told while a peer was out of reach.
+func (c *cluster) retell(node string) {
+	told := c.lonely.find(node)
+	if len(told) == 0 {
+		return
+	}
+	c.changedMu.Lock()
+	defer c.changedMu.Unlock()
+	for s, value := range told {
+		c.changedLocked(s.app).tell(s.subject, value)
 	}
 }
 
@@ -209,6 +230,14 @@ func (c *cluster) forgetAll(why string) {
 	}
 }
 
+// doubt says that a node has died that may have told webhooks what it could not say
+// to the others.
+func (c *cluster) doubt() {
+	for _, a := range c.hub.liveApps() {
+		a.transitions.doubt()
+	}
+}
+
 // expire forgets the peers that have said nothing for timeout.
 func (c *cluster) expire(timeout time.Duration) {
 	c.peersMu.Lock()
@@ -216,6 +245,10 @@ func (c *cluster) expire(timeout time.Duration) {
 	now := time.Now()
 	for id, p := range c.peers {
 		if now.Sub(p.heard) > timeout {
+			c.lonely.lose(id)
+			if p.ready {
+				c.doubt()
+			}
 			c.forgetLocked(id, "nothing was heard of it for "+timeout.String())
 		}
 	}
@@ -277,9 +310,13 @@ func (a *App) setElsewhere(p *peer, name string, count int, come []protocol.Memb
 		}
 		ch.markCount()
 	}
+	if ch.presence == nil || count > 0 {
+		ch.note() // a channel is occupied before somebody is there, and vacated after that
+	}
 	if ch.presence == nil {
 		return
 	}
+	defer ch.note()
 	for _, m := range come {
 		ch.presence.arrive(ch, p, m)
 	}

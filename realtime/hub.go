@@ -31,6 +31,7 @@ type Hub struct {
 
 	refresher refresher
 	cluster   *cluster
+	announcer *announcer
 	// endCluster says goodbye to the other nodes, nil while there are none.
 	endCluster func(ctx context.Context)
 
@@ -57,6 +58,7 @@ func NewHub(name string) *Hub {
 		stop:    stop,
 	}
 	h.cluster = newCluster(h)
+	h.announcer = newAnnouncer(h)
 	h.metrics.countUnreadable(h)
 	h.metrics.countLink(h)
 	h.wheel = newWheel(h)
@@ -66,6 +68,7 @@ func NewHub(name string) *Hub {
 		h.done.Go(w.run)
 	}
 	h.done.Go(func() { h.wheel.run(ctx) })
+	h.done.Go(func() { h.announcer.run(ctx) })
 	return h
 }
 
@@ -86,6 +89,7 @@ func (h *Hub) Draining() bool { return h.draining.Load() }
 func (h *Hub) Close(ctx context.Context) {
 	h.draining.Store(true)
 	h.closeAll(ctx, protocol.ErrShutdown, 0)
+	h.announcer.flush(ctx)
 	if h.endCluster != nil {
 		h.endCluster(ctx)
 	}

@@ -68,6 +68,7 @@ func (p *presence) arrive(ch *channel, from *peer, m protocol.Member) {
 	known := p.members[m.UserID]
 	if known == nil {
 		known = p.add(ch, m)
+		ch.noteMember(m.UserID, true)
 	}
 	if !slices.Contains(known.peers, from) {
 		known.peers = append(known.peers, from)
@@ -96,6 +97,7 @@ func (p *presence) drop(ch *channel, known *member) {
 	}
 	p.ids, p.hash, p.encoded = nil, nil, 0
 	ch.send(protocol.MemberRemoved(ch.info.Name, known.UserID), nil)
+	ch.noteMember(known.UserID, false)
 }
 
 // succeeded is the answer to a subscription, with the members as they are.

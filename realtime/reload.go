@@ -106,6 +106,9 @@ func (h *Hub) apply(old, current *Settings, term uint64) {
 	if old.Drivers.Adapter != current.Drivers.Adapter || old.Cluster != current.Cluster {
 		h.cluster.refresh()
 	}
+	if (old.Webhooks.Sink == nil) != (current.Webhooks.Sink == nil) {
+		h.followWebhooks(current.Webhooks.Sink != nil)
+	}
 	h.applyApps(current, term)
 }
 

@@ -178,6 +178,7 @@ func (c *Conn) welcome(ch *channel, cached protocol.Frame, seen uint64) {
 	}
 	if cached == nil {
 		cached = protocol.CacheMiss(ch.info.Name)
+		c.tellCacheMiss(ch.info.Name)
 	}
 	c.transport.Send(cached)
 }

@@ -1,0 +1,317 @@
+package realtime
+
+import (
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+)
+
+// patience is how long this node goes on with an old view while something that it
+// has decided under it is on its way to the queue.
+const patience = 2 * time.Second
+
+// spread is the time in which the other nodes hear of what has happened here, before
+// webhooks do: should this node die, they tell how it ends.
+const spread = 2 * gatherFacts
+
+// view is the nodes among which the channels are divided. Each channel has one
+// owner, which tells its webhooks. A node acts only while all others have said that
+// they have the same view, and says that it has a new one only when what it has
+// decided under the old one is told: so no channel ever has two owners.
+//
+// That holds as long as nodes hear each other. Where the network is divided, each
+// side has a view of its own, and tells what it sees: see lonely.
+type view struct {
+	hash  string
+	nodes []string
+}
+
+func newView(nodes []string) *view {
+	slices.Sort(nodes)
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(strings.Join(nodes, "\n")))
+	return &view{strconv.FormatUint(sum.Sum64(), 36), nodes}
+}
+
+// owners knows the owner of each channel at a moment.
+type owners struct {
+	self string
+	// nodes is nil while nobody may act.
+	nodes []string
+}
+
+// own reports whether a channel is this node's.
+func (o owners) own(app, channel string) bool {
+	best, most := "", uint64(0)
+	for _, node := range o.nodes {
+		if weight := weigh(node, app, channel); best == "" || weight > most {
+			best, most = node, weight
+		}
+	}
+	return best == o.self
+}
+
+// weigh is the claim of a node to a channel: the highest has it, so that of a node
+// that comes or goes only its own channels move.
+func weigh(parts ...string) uint64 {
+	sum := fnv.New64a()
+	for _, part := range parts {
+		_, _ = sum.Write([]byte(part))
+		_, _ = sum.Write([]byte{0})
+	}
+	x := sum.Sum64() // fnv alone hardly mixes what comes last into the high bits
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// owners are the owners as they are now. A node that is not in a cluster owns
+// everything.
+func (c *cluster) owners() owners {
+	if c.hub.announcer.closing.Load() {
+		return owners{self: c.self}
+	}
+	if !c.active.Load() {
+		return owners{c.self, []string{c.self}}
+	}
+	v := c.view.Load()
+	if v == nil || !c.agreed(v) {
+		return owners{self: c.self}
+	}
+	return owners{c.self, v.nodes}
+}
+
+// alone reports whether no other node can take over what is left to be told.
+func (c *cluster) alone() bool {
+	if !c.active.Load() {
+		return true
+	}
+	c.peersMu.Lock()
+	defer c.peersMu.Unlock()
+	for _, p := range c.peers {
+		if p.ready {
+			return false
+		}
+	}
+	return true
+}
+
+// agreed reports whether all nodes of a view have it, as far as was heard lately.
+func (c *cluster) agreed(v *view) bool {
+	silence := c.hub.settings().Cluster.NodeTimeout / 2
+	c.peersMu.Lock()
+	defer c.peersMu.Unlock()
+	for _, node := range v.nodes {
+		if node == c.self {
+			continue
+		}
+		p := c.peers[node]
+		if p == nil || p.view != v.hash || time.Since(p.heard) > silence {
+			return false
+		}
+	}
+	return true
+}
+
+// lookAtView takes a new view when there is one, and looks again at what others
+// were to tell when ownership may have changed. The loop calls it.
+func (c *cluster) lookAtView(now time.Time) {
+	nodes, complete := c.readyNodes()
+	switch {
+	case c.hub.settings().Webhooks.Sink == nil:
+		c.ready.Store(false) // what this node owned nobody would tell
+	case complete && now.Sub(c.joined) >= c.hub.settings().Cluster.Heartbeat:
+		c.ready.Store(true)
+	}
+	if c.ready.Load() {
+		nodes = append(nodes, c.self)
+	}
+	next, current := newView(nodes), c.view.Load()
+	if current == nil || next.hash != current.hash {
+		if c.changing.IsZero() {
+			c.changing = now
+		}
+		if c.hub.announcer.flying.Load() > 0 && now.Sub(c.changing) < patience {
+			return
+		}
+		c.changing, c.acting = time.Time{}, false
+		c.view.Store(next)
+		c.lastBeat = time.Time{} // the others are to hear of it at once
+	} else {
+		c.changing = time.Time{}
+	}
+	acting := c.agreed(c.view.Load())
+	if acting && !c.acting {
+		for _, a := range c.hub.liveApps() {
+			a.transitions.review()
+		}
+	}
+	c.acting = acting
+}
+
+// readyNodes are the other nodes that can own channels. complete says that all that
+// any node has is known here.
+func (c *cluster) readyNodes() (nodes []string, complete bool) {
+	c.peersMu.Lock()
+	defer c.peersMu.Unlock()
+	complete = true
+	for id, p := range c.peers {
+		complete = complete && p.complete
+		if p.ready && p.complete {
+			nodes = append(nodes, id)
+		}
+	}
+	return nodes, complete
+}
+
+// toldFacts are what webhooks were told of one channel.
+type toldFacts struct {
+	Name     string   `json:"name"`
+	Occupied *bool    `json:"occupied,omitempty"`
+	Count    *int     `json:"count,omitempty"`
+	In       []string `json:"in,omitempty"`
+	Out      []string `json:"out,omitempty"`
+	// Owned says, within a telling of everything, that the node owns the channel.
+	Owned bool `json:"owned,omitempty"`
+}
+
+func (f *toldFacts) add(s subject, value int) {
+	switch {
+	case s.aspect == aspectOccupied:
+		occupied := value != 0
+		f.Occupied = &occupied
+	case s.aspect == aspectCount:
+		f.Count = &value
+	case value != 0:
+		f.In = append(f.In, s.user)
+	default:
+		f.Out = append(f.Out, s.user)
+	}
+}
+
+func (f *toldFacts) each(visit func(s subject, value int)) {
+	if f.Occupied != nil {
+		visit(subject{aspect: aspectOccupied, channel: f.Name}, number(*f.Occupied))
+	}
+	if f.Count != nil {
+		visit(subject{aspect: aspectCount, channel: f.Name}, *f.Count)
+	}
+	for _, user := range f.In {
+		visit(subject{aspectMember, f.Name, user}, 1)
+	}
+	for _, user := range f.Out {
+		visit(subject{aspectMember, f.Name, user}, 0)
+	}
+}
+
+// markTold says to the other nodes what this one has told.
+func (c *cluster) markTold(app string, s subject, value int) {
+	if !c.active.Load() {
+		return
+	}
+	c.lonely.add(app, s, value)
+	c.changedMu.Lock()
+	defer c.changedMu.Unlock()
+	c.changedLocked(app).tell(s, value)
+}
+
+func (c *changedApp) tell(s subject, value int) {
+	if c.told == nil {
+		c.told = map[subject]int{}
+	}
+	c.told[s] = value
+}
+
+// toldHere is what was told of the channels that this node owns, or of all while it
+// is not clear who owns what.
+func (a *App) toldHere(o owners) (facts []toldFacts) {
+	t := a.transitions
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, ch := range t.told {
+		if o.nodes != nil && !o.own(a.id, name) {
+			continue
+		}
+		f := toldFacts{Name: name, Occupied: &ch.occupied, Owned: o.nodes != nil}
+		if ch.count > 0 {
+			f.Count = &ch.count
+		}
+		for user := range ch.members {
+			f.In = append(f.In, user)
+		}
+		facts = append(facts, f.clone())
+	}
+	return facts
+}
+
+// clone keeps the facts as they are now.
+func (f toldFacts) clone() toldFacts {
+	occupied := *f.Occupied
+	f.Occupied = &occupied
+	if f.Count != nil {
+		count := *f.Count
+		f.Count = &count
+	}
+	return f
+}
+
+// learnTold takes what another node has told, or the last owner of a channel. What
+// differs from what is true is due, whoever is to tell it.
+func (p *peer) learnTold(a *App, f *toldFacts, snapshot bool) {
+	if p.cluster.hub.settings().Webhooks.Sink == nil {
+		return
+	}
+	f.each(func(s subject, value int) {
+		switch {
+		case !snapshot:
+			p.cluster.lonely.remove(a.id, s)
+		case p.cluster.lonely.has(a.id, s):
+			return // told here meanwhile, and nobody knows which was later
+		case !f.Owned && p.cluster.ready.Load():
+			return // known here just as well
+		}
+		actual := a.valueOf(s)
+		t := a.transitions
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !p.cluster.ready.Load() {
+			if _, known := t.fresh[s]; known && snapshot {
+				return // heard from the owner since
+			}
+			if !snapshot {
+				t.fresh[s] = struct{}{}
+			}
+		}
+		t.setToldLocked(s, value)
+		_, pending := t.due[s]
+		switch {
+		case actual == value:
+			delete(t.waiting, s)
+		case !pending:
+			t.pendLocked(s, a.delay(s, actual))
+		}
+	})
+}
+
+// delay is how long to wait before telling that a subject has become value.
+func (a *App) delay(s subject, value int) time.Duration {
+	switch {
+	case value == 0 && s.aspect != aspectCount:
+		return a.hub.settings().Webhooks.Debounce
+	case a.hub.cluster.active.Load():
+		return spread
+	}
+	return 0
+}
+
+// raisesNone reports whether webhooks ask for nothing that has an owner.
+func raisesNone(wanted protocol.WebhookSet) bool {
+	return !wanted.Has(protocol.WebhookChannelOccupied, protocol.WebhookChannelVacated, protocol.WebhookMemberAdded,
+		protocol.WebhookMemberRemoved, protocol.WebhookSubscriptionCount)
+}
