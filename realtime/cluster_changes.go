@@ -12,15 +12,16 @@ type changedApp struct {
 	channels map[string]map[string]struct{} // the users of each
 	users    map[string]struct{}
 	// told is what webhooks were told, see cluster_view.go.
-	told map[subject]int
+	told    map[subject]int
+	doubted []subject
 }
 
 // onlyTold is what has changed less what is told with everything.
 func onlyTold(changed map[string]*changedApp) map[string]*changedApp {
 	left := map[string]*changedApp{}
 	for id, what := range changed {
-		if len(what.told) > 0 {
-			left[id] = &changedApp{told: what.told}
+		if len(what.told)+len(what.doubted) > 0 {
+			left[id] = &changedApp{told: what.told, doubted: what.doubted}
 		}
 	}
 	return left

@@ -59,6 +59,8 @@ type appFacts struct {
 	Offline []string `json:"offline,omitempty"`
 	// Told is what webhooks were told.
 	Told []toldFacts `json:"told,omitempty"`
+	// Doubted is of what nobody knows what webhooks were told.
+	Doubted []doubtFacts `json:"doubted,omitempty"`
 }
 
 // channelFacts are those of one channel on one node.
@@ -149,6 +151,11 @@ func (c *cluster) tell(ctx context.Context, changed map[string]*changedApp) {
 		t.users(ctx, online, offline)
 		for _, f := range what.toldFacts() {
 			t.told(ctx, f)
+		}
+		for _, s := range what.doubted {
+			t.room(ctx, len(s.channel)+len(s.user)+32)
+			app := &t.apps[len(t.apps)-1]
+			app.Doubted = append(app.Doubted, doubtFacts{s.aspect, s.channel, s.user})
 		}
 	}
 	t.flush(ctx)

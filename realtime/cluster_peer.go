@@ -127,6 +127,11 @@ func (p *peer) learnApp(f *appFacts, snapshot bool) {
 			a.offlineElsewhere(id, p)
 		}
 	}
+	for _, d := range f.Doubted {
+		if p.cluster.hub.settings().Webhooks.Sink != nil {
+			a.transitions.learnDoubt(subject{d.Aspect, d.Channel, d.User})
+		}
+	}
 	for i := range f.Told {
 		p.learnTold(a, &f.Told[i], snapshot)
 	}
@@ -234,7 +239,9 @@ func (c *cluster) forgetAll(why string) {
 // to the others.
 func (c *cluster) doubt() {
 	for _, a := range c.hub.liveApps() {
-		a.transitions.doubt()
+		if doubted := a.transitions.doubt(); len(doubted) > 0 {
+			c.markDoubted(a.id, doubted)
+		}
 	}
 }
 

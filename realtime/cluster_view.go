@@ -102,7 +102,8 @@ func (c *cluster) alone() bool {
 	return true
 }
 
-// agreed reports whether all nodes of a view have it, as far as was heard lately.
+// agreed reports whether all nodes of a view have it, as far as was heard lately,
+// and whether all that they have is known here.
 func (c *cluster) agreed(v *view) bool {
 	silence := c.hub.settings().Cluster.NodeTimeout / 2
 	c.peersMu.Lock()
@@ -112,7 +113,7 @@ func (c *cluster) agreed(v *view) bool {
 			continue
 		}
 		p := c.peers[node]
-		if p == nil || p.view != v.hash || time.Since(p.heard) > silence {
+		if p == nil || !p.complete || p.view != v.hash || time.Since(p.heard) > silence {
 			return false
 		}
 	}
@@ -163,7 +164,7 @@ func (c *cluster) readyNodes() (nodes []string, complete bool) {
 	complete = true
 	for id, p := range c.peers {
 		complete = complete && p.complete
-		if p.ready && p.complete {
+		if p.ready {
 			nodes = append(nodes, id)
 		}
 	}
@@ -219,6 +220,21 @@ func (c *cluster) markTold(app string, s subject, value int) {
 	c.changedMu.Lock()
 	defer c.changedMu.Unlock()
 	c.changedLocked(app).tell(s, value)
+}
+
+// doubtFacts are a subject of which a node does not know what was told.
+type doubtFacts struct {
+	Aspect  aspect `json:"aspect"`
+	Channel string `json:"channel"`
+	User    string `json:"user,omitempty"`
+}
+
+// markDoubted says to the other nodes of what this one does not know what was told.
+func (c *cluster) markDoubted(app string, subjects []subject) {
+	c.changedMu.Lock()
+	defer c.changedMu.Unlock()
+	what := c.changedLocked(app)
+	what.doubted = append(what.doubted, subjects...)
 }
 
 func (c *changedApp) tell(s subject, value int) {

@@ -1,6 +1,8 @@
 package realtime
 
 import (
+	"iter"
+	"maps"
 	"sync"
 	"time"
 
@@ -172,21 +174,39 @@ func (t *transitions) review() {
 }
 
 // doubt is called before what a node had is taken as gone that may have owned
-// channels.
-func (t *transitions) doubt() {
+// channels. It returns the subjects that it may have told.
+func (t *transitions) doubt() (doubted []subject) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for s := range t.waiting {
-		t.doubted[s] = struct{}{}
-	}
-	for s := range t.due {
-		t.doubted[s] = struct{}{}
-	}
-	for s := range t.asked {
-		t.doubted[s] = struct{}{}
-		if _, pending := t.due[s]; !pending {
-			t.waiting[s] = struct{}{}
+	for _, subjects := range []iter.Seq[subject]{maps.Keys(t.waiting), maps.Keys(t.due), maps.Keys(t.asked)} {
+		for s := range subjects {
+			if _, twice := t.doubted[s]; !twice {
+				doubted = append(doubted, s)
+			}
+			t.doubtLocked(s)
 		}
+	}
+	return doubted
+}
+
+// doubtLocked makes sure that a subject is told, by whoever is to tell it.
+func (t *transitions) doubtLocked(s subject) {
+	t.doubted[s] = struct{}{}
+	if _, pending := t.due[s]; !pending {
+		t.waiting[s] = struct{}{}
+	}
+}
+
+// learnDoubt takes that another node does not know what was told of a subject.
+func (t *transitions) learnDoubt(s subject) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, twice := t.doubted[s]; twice {
+		return
+	}
+	t.doubted[s] = struct{}{}
+	if _, pending := t.due[s]; !pending {
+		t.pendLocked(s, t.app.hub.settings().Webhooks.Debounce) // it may be about to come back
 	}
 }
 
