@@ -209,6 +209,7 @@ func (c *cluster) run(ctx context.Context) {
 				looked = time.Now()
 				c.expire(settings.NodeTimeout)
 				c.lonely.end(looked)
+				c.complain(looked)
 				for _, a := range c.hub.liveApps() {
 					a.transitions.answer(looked.Add(-2 * settings.NodeTimeout))
 				}

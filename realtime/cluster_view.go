@@ -14,6 +14,9 @@ import (
 // has decided under it is on its way to the queue.
 const patience = 2 * time.Second
 
+// complainAfter is how long something is due before its owner is asked for it.
+const complainAfter = 3 * time.Second
+
 // spread is the time in which the other nodes hear of what has happened here, before
 // webhooks do: should this node die, they tell how it ends.
 const spread = 2 * gatherFacts
@@ -227,6 +230,18 @@ type doubtFacts struct {
 	Aspect  aspect `json:"aspect"`
 	Channel string `json:"channel"`
 	User    string `json:"user,omitempty"`
+}
+
+// complain asks the owners for what is due for long.
+func (c *cluster) complain(now time.Time) {
+	if !c.acting {
+		return
+	}
+	for _, a := range c.hub.liveApps() {
+		if subjects := a.transitions.complain(now); len(subjects) > 0 {
+			c.markDoubted(a.id, subjects)
+		}
+	}
 }
 
 // markDoubted says to the other nodes of what this one does not know what was told.

@@ -28,8 +28,8 @@ type transitions struct {
 	// soon and later are the subjects of due in the order of their times; an entry
 	// with another time than due has is void.
 	soon, later []dueEntry
-	// waiting are subjects that another node owns, or nobody yet.
-	waiting map[subject]struct{}
+	// waiting are subjects that another node owns, or nobody yet, and since when.
+	waiting map[subject]time.Time
 	// flying are subjects of which something is on its way to webhooks, with whether
 	// more is to be told.
 	flying map[subject]bool
@@ -72,7 +72,7 @@ type dueEntry struct {
 }
 
 func newTransitions(a *App) *transitions {
-	return &transitions{app: a, told: map[string]*toldChannel{}, due: map[subject]time.Time{}, waiting: map[subject]struct{}{}, flying: map[subject]bool{}, asked: map[subject]time.Time{}, doubted: map[subject]struct{}{}, fresh: map[subject]struct{}{}}
+	return &transitions{app: a, told: map[string]*toldChannel{}, due: map[subject]time.Time{}, waiting: map[subject]time.Time{}, flying: map[subject]bool{}, asked: map[subject]time.Time{}, doubted: map[subject]struct{}{}, fresh: map[subject]struct{}{}}
 }
 
 // events are the names of what can become of a subject.
@@ -159,7 +159,7 @@ func (t *transitions) waitFor(s subject) {
 	defer t.mu.Unlock()
 	t.asked[s] = time.Now()
 	if _, again := t.due[s]; !again {
-		t.waiting[s] = struct{}{}
+		t.waiting[s] = time.Now()
 	}
 }
 
@@ -193,8 +193,22 @@ func (t *transitions) doubt() (doubted []subject) {
 func (t *transitions) doubtLocked(s subject) {
 	t.doubted[s] = struct{}{}
 	if _, pending := t.due[s]; !pending {
-		t.waiting[s] = struct{}{}
+		t.waiting[s] = time.Now()
 	}
+}
+
+// complain returns what nobody has told for long, and waits for it anew. Its owner
+// may not know what was told before, or that anything has changed.
+func (t *transitions) complain(now time.Time) (subjects []subject) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, since := range t.waiting {
+		if now.Sub(since) > complainAfter {
+			t.waiting[s] = now
+			subjects = append(subjects, s)
+		}
+	}
+	return subjects
 }
 
 // learnDoubt takes that another node does not know what was told of a subject.
