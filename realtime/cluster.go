@@ -49,7 +49,9 @@ type cluster struct {
 	// happened numbers events for webhooks.
 	happened atomic.Uint64
 	// ready says that this node knows enough to own channels, and view is who does.
-	ready   atomic.Bool
+	ready atomic.Bool
+	// settled says that the others have heard of it.
+	settled atomic.Bool
 	view    atomic.Pointer[view]
 	lonely  lonely
 	window  window4k
@@ -76,7 +78,8 @@ type cluster struct {
 	lastBeat     time.Time
 	joined       time.Time // the cluster
 	changing     time.Time // since when there is a new view
-	acting       bool      // all have the same view
+	readySince   time.Time
+	acting       bool // all have the same view
 }
 
 // link is an adapter between nodes that a configuration uses.

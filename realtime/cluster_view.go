@@ -84,7 +84,7 @@ func (c *cluster) owners() owners {
 		return owners{c.self, []string{c.self}}
 	}
 	v := c.view.Load()
-	if v == nil || !c.agreed(v) {
+	if v == nil || !c.settled.Load() || !c.agreed(v) {
 		return owners{self: c.self}
 	}
 	return owners{c.self, v.nodes}
@@ -130,8 +130,9 @@ func (c *cluster) lookAtView(now time.Time) {
 	switch {
 	case c.hub.settings().Webhooks.Sink == nil:
 		c.ready.Store(false) // what this node owned nobody would tell
-	case complete && now.Sub(c.joined) >= c.hub.settings().Cluster.Heartbeat:
+	case complete && !c.ready.Load() && now.Sub(c.joined) >= c.hub.settings().Cluster.Heartbeat:
 		c.ready.Store(true)
+		c.readySince = now
 	}
 	if c.ready.Load() {
 		nodes = append(nodes, c.self)
@@ -150,7 +151,9 @@ func (c *cluster) lookAtView(now time.Time) {
 	} else {
 		c.changing = time.Time{}
 	}
-	acting := c.agreed(c.view.Load())
+	// Others may have become ready at the same moment, and not have said so yet.
+	c.settled.Store(c.ready.Load() && now.Sub(c.readySince) >= c.hub.settings().Cluster.Heartbeat/2)
+	acting := c.settled.Load() && c.agreed(c.view.Load())
 	if acting && !c.acting {
 		for _, a := range c.hub.liveApps() {
 			a.transitions.review()
