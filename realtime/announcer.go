@@ -97,6 +97,8 @@ func (n *announcer) takeApps(now time.Time) (apps []*App) {
 type telling struct {
 	subject       subject
 	value, before int
+	// doubted says that nobody knows what was told before.
+	doubted bool
 }
 
 // announce tells what is due of an app, or everything that will be, however long
@@ -130,15 +132,14 @@ func (n *announcer) decide(a *App, subjects []subject) (tellings []telling) {
 	owners, t, wanted := n.hub.cluster.owners(), a.transitions, a.tracks()
 	for _, s := range subjects {
 		value := a.valueOf(s)
-		before, told := t.isTold(s, value)
 		switch {
-		case told:
+		case t.isTold(s, value):
 		case !wanted.Has(s.event(value).Name):
 			t.setTold(s, value) // nobody wants to hear it
 		case !owners.own(a.id, s.channel):
 			t.waitFor(s)
 		default:
-			if what := (telling{s, value, before}); t.fly(what) {
+			if what, ok := t.fly(s, value); ok {
 				tellings = append(tellings, what)
 			}
 		}
@@ -150,8 +151,9 @@ func (n *announcer) decide(a *App, subjects []subject) (tellings []telling) {
 func (n *announcer) tell(a *App, tellings []telling) {
 	settled := func(kept bool) {
 		for _, what := range tellings {
-			told := a.transitions.land(what, kept)
-			n.hub.cluster.markTold(a.id, what.subject, told)
+			if told, sure := a.transitions.land(what, kept); sure {
+				n.hub.cluster.markTold(a.id, what.subject, told)
+			}
 		}
 		n.flying.Add(-1)
 	}

@@ -235,14 +235,12 @@ func (t *transitions) answer(before time.Time) {
 	}
 }
 
-// isTold reports what was told of a subject, and whether nothing is to be told now
-// that it is value.
-func (t *transitions) isTold(s subject, value int) (before int, told bool) {
+// isTold reports whether nothing is to be told of a subject that is value.
+func (t *transitions) isTold(s subject, value int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, doubted := t.doubted[s]
-	before = t.lastToldLocked(s)
-	return before, value == before && !doubted
+	return value == t.lastToldLocked(s) && !doubted
 }
 
 // lastToldLocked is what was told of a subject.
@@ -305,37 +303,48 @@ func (t *transitions) setToldLocked(s subject, value int) {
 	}
 }
 
-// fly takes something as told that is on its way. While something of the same
-// subject is, it waits for that.
-func (t *transitions) fly(what telling) bool {
+// fly takes as told that a subject is value, which is then on its way. While
+// something of the same subject is, it waits for that.
+func (t *transitions) fly(s subject, value int) (telling, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, twice := t.flying[what.subject]; twice {
-		t.flying[what.subject] = true
-		return false
+	_, doubted := t.doubted[s]
+	what := telling{s, value, t.lastToldLocked(s), doubted}
+	if _, twice := t.flying[s]; twice {
+		t.flying[s] = true
+		return what, false
 	}
-	t.flying[what.subject] = false
-	t.setToldLocked(what.subject, what.value)
-	return true
+	if value == what.before && !doubted {
+		return what, false // what was on its way has come back just now
+	}
+	t.flying[s] = false
+	t.setToldLocked(s, value)
+	return what, true
 }
 
-// land ends that. What was not kept is told again later. It returns what was told.
-func (t *transitions) land(what telling, kept bool) int {
+// land ends that. What was not kept is told again later. It returns what was told,
+// if that is known.
+func (t *transitions) land(what telling, kept bool) (told int, sure bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	again := t.flying[what.subject]
-	delete(t.flying, what.subject)
-	if !kept && t.lastToldLocked(what.subject) == what.value {
-		t.setToldLocked(what.subject, what.before)
+	s := what.subject
+	again := t.flying[s]
+	delete(t.flying, s)
+	if !kept && t.lastToldLocked(s) == what.value {
+		t.setToldLocked(s, what.before)
+		if what.doubted {
+			t.doubted[s] = struct{}{}
+		}
 	}
-	switch _, pending := t.due[what.subject]; {
+	switch _, pending := t.due[s]; {
 	case pending:
 	case !kept:
-		t.pendLocked(what.subject, announceAgain)
+		t.pendLocked(s, announceAgain)
 	case again:
-		t.pendLocked(what.subject, 0)
+		t.pendLocked(s, 0)
 	}
-	return t.lastToldLocked(what.subject)
+	_, doubted := t.doubted[s]
+	return t.lastToldLocked(s), !doubted
 }
 
 // valueOf is what is true of a subject in the whole cluster.
