@@ -53,7 +53,7 @@ type cluster struct {
 	// settled says that the others have heard of it.
 	settled atomic.Bool
 	view    atomic.Pointer[view]
-	lonely  lonely
+	journal journal
 	window  window4k
 	started sync.Once
 
@@ -211,7 +211,7 @@ func (c *cluster) run(ctx context.Context) {
 			if time.Since(looked) >= settings.Cleanup {
 				looked = time.Now()
 				c.expire(settings.NodeTimeout)
-				c.lonely.end(looked)
+				c.journal.prune(looked, 2*settings.NodeTimeout)
 				c.complain(looked)
 				for _, a := range c.hub.liveApps() {
 					a.transitions.answer(looked.Add(-2 * settings.NodeTimeout))

@@ -27,10 +27,10 @@ func onlyTold(changed map[string]*changedApp) map[string]*changedApp {
 	return left
 }
 
-// toldFacts are what webhooks were told, by channel.
-func (c *changedApp) toldFacts() (facts []toldFacts) {
+// toldFactsOf are what webhooks were told, by channel.
+func toldFactsOf(told map[subject]int) (facts []toldFacts) {
 	at := map[string]int{}
-	for s, value := range c.told {
+	for s, value := range told {
 		i, ok := at[s.channel]
 		if !ok {
 			i = len(facts)

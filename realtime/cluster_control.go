@@ -130,6 +130,10 @@ func (c *cluster) tellAll(ctx context.Context) {
 		for _, f := range a.toldHere(c.owners()) {
 			t.told(ctx, f)
 		}
+		for _, f := range toldFactsOf(c.journal.of(a.id)) {
+			f.Owned = true
+			t.told(ctx, f)
+		}
 	}
 	t.last = true
 	t.flush(ctx)
@@ -149,7 +153,7 @@ func (c *cluster) tell(ctx context.Context, changed map[string]*changedApp) {
 		}
 		online, offline := a.whoIsOnline(what.users)
 		t.users(ctx, online, offline)
-		for _, f := range what.toldFacts() {
+		for _, f := range toldFactsOf(what.told) {
 			t.told(ctx, f)
 		}
 		for _, s := range what.doubted {

@@ -139,7 +139,7 @@ func (p *peer) learnApp(f *appFacts, snapshot bool) {
 
 // retell says again what webhooks were told while a peer was out of reach.
 func (c *cluster) retell(node string) {
-	told := c.lonely.find(node)
+	told := c.journal.find(node)
 	if len(told) == 0 {
 		return
 	}
@@ -252,7 +252,7 @@ func (c *cluster) expire(timeout time.Duration) {
 	now := time.Now()
 	for id, p := range c.peers {
 		if now.Sub(p.heard) > timeout {
-			c.lonely.lose(id)
+			c.journal.lose(id)
 			if p.ready {
 				c.doubt()
 			}

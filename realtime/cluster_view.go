@@ -27,7 +27,7 @@ const spread = 2 * gatherFacts
 // decided under the old one is told: so no channel ever has two owners.
 //
 // That holds as long as nodes hear each other. Where the network is divided, each
-// side has a view of its own, and tells what it sees: see lonely.
+// side has a view of its own, and tells what it sees: see journal.
 type view struct {
 	hash  string
 	nodes []string
@@ -222,7 +222,7 @@ func (c *cluster) markTold(app string, s subject, value int) {
 	if !c.active.Load() {
 		return
 	}
-	c.lonely.add(app, s, value)
+	c.journal.add(app, s, value)
 	c.changedMu.Lock()
 	defer c.changedMu.Unlock()
 	c.changedLocked(app).tell(s, value)
@@ -304,8 +304,8 @@ func (p *peer) learnTold(a *App, f *toldFacts, snapshot bool) {
 	f.each(func(s subject, value int) {
 		switch {
 		case !snapshot:
-			p.cluster.lonely.remove(a.id, s)
-		case p.cluster.lonely.has(a.id, s):
+			p.cluster.journal.remove(a.id, s)
+		case p.cluster.journal.has(a.id, s):
 			return // told here meanwhile, and nobody knows which was later
 		case !f.Owned && p.cluster.ready.Load():
 			return // known here just as well
