@@ -222,25 +222,31 @@ func TestWebhooksOfABlip(t *testing.T) {
 	s.expectLast(t, "", vacated("presence-x"))
 }
 
-// Each time a member comes back the wait begins anew.
+// Each time somebody comes back the wait begins anew.
 func TestWebhooksWaitFromTheLastDeparture(t *testing.T) {
-	s := new(sink)
-	const debounce = 400 * time.Millisecond
-	f := newFixture(t, webhooks(s, debounce, protocol.WebhookChannelOccupied, protocol.WebhookChannelVacated))
-	var gone time.Time
-	for range 4 {
-		a := f.dial()
-		a.join("room", "")
-		s.expectLast(t, "", occupied("room"))
-		a.conn.Disconnect()
-		gone = time.Now()
-		time.Sleep(debounce / 3)
+	const debounce = time.Second
+	for attempt := range 10 {
+		s := new(sink)
+		f := newFixture(t, webhooks(s, debounce, protocol.WebhookChannelOccupied, protocol.WebhookChannelVacated))
+		var gone time.Time
+		for range 6 {
+			a := f.dial()
+			a.join("room", "")
+			s.expectLast(t, "", occupied("room"))
+			a.conn.Disconnect()
+			gone = time.Now()
+			time.Sleep(debounce / 4)
+		}
+		if slices.Contains(s.lines(""), vacated("room")) {
+			continue // the machine is slow: a pause was longer than it should be
+		}
+		s.expect(t, "", occupied("room"), vacated("room"))
+		if took := time.Since(gone); took < debounce {
+			t.Errorf("told %v after the last departure, in attempt %d", took, attempt)
+		}
+		return
 	}
-	vacations := func() int { return strings.Count(strings.Join(s.lines(""), "\n"), "channel_vacated") }
-	until(t, "end of the channel", func() bool { return vacations() == strings.Count(strings.Join(s.lines(""), "\n"), "channel_occupied") })
-	if took := time.Since(gone); took < debounce {
-		t.Errorf("told %v after the last departure", took)
-	}
+	t.Error("the machine is too slow for this test")
 }
 
 func TestWebhooksTellAgainWhatWasNotKept(t *testing.T) {
