@@ -28,10 +28,12 @@ type hub struct {
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
 	closed  sync.Once
+	// ended is closed when the hub is.
+	ended chan struct{}
 }
 
 func newHub(name string) *hub {
-	return &hub{Hub: realtime.NewHub(name), tenures: map[uint64]*tenure{}}
+	return &hub{Hub: realtime.NewHub(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
 }
 
 // Destruct ends the hub.
@@ -43,6 +45,7 @@ func (h *hub) Destruct() error {
 // close closes all sockets with 4200 and ends the hub, once.
 func (h *hub) close() {
 	h.closed.Do(func() {
+		defer close(h.ended)
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		_ = await(ctx, "closing the hub", func() error {
@@ -124,11 +127,22 @@ func (t *tenure) end() {
 	if t.hubLease.last() {
 		t.hub.close() // while its drivers still run: closing sockets needs them
 	}
+	overlaps := make(chan *realtime.Overlap, 1)
 	err := await(ctx, "leaving the hub", func() error {
-		t.hub.Detach(ctx, t.generation)
+		defer close(overlaps)
+		if overlap := t.hub.Detach(ctx, t.generation); overlap != nil {
+			overlaps <- overlap
+		}
 		return nil
 	})
 	t.report("leaving the hub", err)
+	switch {
+	case err != nil: // it is still under way, and the adapter is closed below
+		go endLate(overlaps)
+	case len(overlaps) > 0:
+		go t.overlap(<-overlaps, t.leases[kindAdapter])
+		delete(t.leases, kindAdapter)
+	}
 	t.hub.mu.Lock()
 	delete(t.hub.tenures, t.generation)
 	t.hub.mu.Unlock()

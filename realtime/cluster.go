@@ -59,6 +59,8 @@ type cluster struct {
 
 	linksMu sync.Mutex
 	links   []link
+	// each is the adapters of links, each once.
+	each atomic.Pointer[[]storage.Clustered]
 	// epoch counts the changes of links; zero while there never was one.
 	epoch atomic.Uint64
 
@@ -105,6 +107,7 @@ func (c *cluster) join(generation uint64, adapter storage.Clustered) {
 	})
 	c.linksMu.Lock()
 	c.links = append(c.links, link{generation, adapter, stop})
+	c.eachLocked()
 	c.epoch.Add(1)
 	c.linksMu.Unlock()
 	c.wantAll(adapter)
@@ -153,18 +156,25 @@ func (c *cluster) leave(generation uint64) {
 		}
 		return l.generation == generation
 	})
+	c.eachLocked()
 }
 
+// adapters are those in use: one, but for the time of a change.
 func (c *cluster) adapters() []storage.Clustered {
-	c.linksMu.Lock()
-	defer c.linksMu.Unlock()
+	if each := c.each.Load(); each != nil {
+		return *each
+	}
+	return nil
+}
+
+func (c *cluster) eachLocked() {
 	list := make([]storage.Clustered, 0, len(c.links))
 	for _, l := range c.links {
 		if !slices.Contains(list, l.adapter) {
 			list = append(list, l.adapter)
 		}
 	}
-	return list
+	c.each.Store(&list)
 }
 
 // resync tells everything and asks everybody for everything: something may have
@@ -293,14 +303,4 @@ func (c *cluster) say(ctx context.Context, m *control) {
 			live.Settings.Log.Warn("telling other nodes", zap.String("hub", c.hub.name), zap.Error(err))
 		}
 	}
-}
-
-// broadcast hands an envelope to the adapter. Between nodes it carries a number,
-// by which a second delivery of it is known.
-func (l Live) broadcast(ctx context.Context, e *protocol.Envelope) error {
-	c := l.Hub.cluster
-	if _, ok := l.Settings.Drivers.Adapter.(storage.Clustered); ok {
-		e.Node, e.Seq = c.self, c.published.Add(1)
-	}
-	return l.Settings.Drivers.Adapter.Publish(ctx, e)
 }

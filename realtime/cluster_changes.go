@@ -222,18 +222,16 @@ type window4k struct {
 }
 
 type nodeWindow struct {
+	// order is held while an envelope of the node is delivered, if there are two
+	// adapters by which it may come.
+	order sync.Mutex
 	mu    sync.Mutex
 	slots [windowSize]uint64
 }
 
 // twice reports whether an envelope was here before.
 func (w *window4k) twice(node string, seq uint64) bool {
-	w.mu.RLock()
-	n := w.nodes[node]
-	w.mu.RUnlock()
-	if n == nil {
-		n = w.add(node)
-	}
+	n := w.of(node)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	slot := &n.slots[seq%windowSize]
@@ -242,6 +240,17 @@ func (w *window4k) twice(node string, seq uint64) bool {
 	}
 	*slot = seq
 	return false
+}
+
+// of is the window of a node.
+func (w *window4k) of(node string) *nodeWindow {
+	w.mu.RLock()
+	n := w.nodes[node]
+	w.mu.RUnlock()
+	if n == nil {
+		n = w.add(node)
+	}
+	return n
 }
 
 func (w *window4k) add(node string) *nodeWindow {

@@ -3,10 +3,12 @@ package realtime
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
 )
 
 // The words that nodes say to each other.
@@ -75,8 +77,8 @@ type channelFacts struct {
 	size int
 }
 
-// hear takes a word of another node. Adapters call it one word after the other.
-func (c *cluster) hear(e *protocol.Envelope) {
+// hear takes a word of another node. An adapter calls it one word after the other.
+func (c *cluster) hear(e *protocol.Envelope, via storage.Clustered) {
 	if e.Node == c.self || !c.active.Load() {
 		return
 	}
@@ -100,6 +102,7 @@ func (c *cluster) hear(e *protocol.Envelope) {
 	defer c.peersMu.Unlock()
 	p := c.peerLocked(&m)
 	p.ready = m.Ready
+	p.via[via] = time.Now()
 	switch m.Type {
 	case controlFacts:
 		p.learn(&m)

@@ -19,7 +19,9 @@ type peer struct {
 	cluster  *cluster
 	id, name string
 	heard    time.Time
-	asked    time.Time
+	// via is when the peer was heard last through each adapter.
+	via   map[storage.Clustered]time.Time
+	asked time.Time
 	// seq is the number of the last facts.
 	seq uint64
 	// telling numbers the tellings of everything. While one is under way, gapless
@@ -51,7 +53,7 @@ type peerChannel struct {
 func (c *cluster) peerLocked(m *control) *peer {
 	p := c.peers[m.Node]
 	if p == nil {
-		p = &peer{cluster: c, id: m.Node, name: m.Name, apps: map[string]*peerApp{}}
+		p = &peer{cluster: c, id: m.Node, name: m.Name, via: map[storage.Clustered]time.Time{}, apps: map[string]*peerApp{}}
 		c.peers[p.id] = p
 		c.hub.log().Info("another node is there", zap.String("hub", c.hub.name), zap.String("node", p.name), zap.String("node_instance", p.id))
 		if m.Type != controlFacts || !m.First {

@@ -43,6 +43,7 @@ type Hub struct {
 	sockets  atomic.Int64
 
 	draining atomic.Bool
+	closing  atomic.Bool
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 }
@@ -88,6 +89,7 @@ func (h *Hub) Draining() bool { return h.draining.Load() }
 // not be used afterwards.
 func (h *Hub) Close(ctx context.Context) {
 	h.draining.Store(true)
+	h.closing.Store(true)
 	h.closeAll(ctx, protocol.ErrShutdown, 0)
 	h.announcer.flush(ctx)
 	if h.endCluster != nil {

@@ -95,7 +95,7 @@ func (h *Hub) Start(generation uint64) error {
 	if l == nil {
 		return fmt.Errorf("generation %d is not attached", generation)
 	}
-	leave, err := l.settings.Drivers.Adapter.Subscribe(h.name, h.deliver)
+	leave, err := l.settings.Drivers.Adapter.Subscribe(h.name, h.delivery(l.settings.Drivers.Adapter))
 	if err != nil {
 		return fmt.Errorf("subscribing to the adapter: %w", err)
 	}
@@ -132,13 +132,14 @@ func (h *Hub) Activate(generation uint64) {
 // Detach removes a configuration. If it was current, the newest started one left
 // becomes current again. Detach waits, bounded by ctx, until no operation uses
 // the settings and everything published through them has been delivered; after
-// that their drivers may be closed.
-func (h *Hub) Detach(ctx context.Context, generation uint64) {
+// that their drivers may be closed, except for the adapter of an Overlap, which the
+// caller has to end.
+func (h *Hub) Detach(ctx context.Context, generation uint64) *Overlap {
 	h.leaseMu.Lock()
 	l := h.findLocked(generation)
 	if l == nil {
 		h.leaseMu.Unlock()
-		return
+		return nil
 	}
 	h.leases = slices.DeleteFunc(h.leases, func(other *lease) bool { return other == l })
 	leave := l.leave
@@ -147,16 +148,20 @@ func (h *Hub) Detach(ctx context.Context, generation uint64) {
 	h.leaseMu.Unlock()
 	changed.apply(h)
 
-	h.cluster.leave(generation)
+	left := h.overlap(l)
+	if left == nil {
+		h.cluster.leave(generation)
+	}
 	for l.users.Load() > 0 && wait.For(ctx, pollUsers) { //nolint:revive // the condition is the work
 	}
-	if leave == nil {
-		return
+	if leave == nil || left != nil {
+		return left
 	}
 	// Without the lock: leaving waits for deliveries, which may need it.
 	if err := leave(ctx); err != nil {
 		l.settings.Log.Warn("leaving the adapter", zap.String("hub", h.name), zap.Error(err))
 	}
+	return nil
 }
 
 func (h *Hub) findLocked(generation uint64) *lease {

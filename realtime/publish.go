@@ -47,17 +47,13 @@ func (l Live) CloseUser(ctx context.Context, app *storage.App, user string, e *p
 }
 
 // deliver hands an envelope to the connections of this node. Adapters call it in
-// the order of each channel.
+// the order of each channel, see delivery.
 func (h *Hub) deliver(e *protocol.Envelope) {
-	var a *App
-	if e.Kind != protocol.KindControl {
-		if a = h.liveApp(e.App); a == nil || e.Node != "" && h.cluster.window.twice(e.Node, e.Seq) {
-			return
-		}
+	a := h.liveApp(e.App)
+	if a == nil || e.Node != "" && h.cluster.window.twice(e.Node, e.Seq) {
+		return
 	}
 	switch e.Kind {
-	case protocol.KindControl:
-		h.cluster.hear(e)
 	case protocol.KindEvent:
 		if ch := a.channel(e.Channel); ch != nil {
 			ch.publish(e)

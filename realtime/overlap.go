@@ -1,0 +1,124 @@
+package realtime
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
+
+// Overlap is an adapter between nodes that a hub has left for another one, and that
+// other nodes may still use: nodes are not given a new configuration all at once.
+// Until the overlap ends the hub publishes through both and hears both; what comes
+// twice is dropped.
+type Overlap struct {
+	hub        *Hub
+	generation uint64
+	leave      func(context.Context) error
+	since      time.Time
+}
+
+// overlap is what is left of the adapter of a configuration that goes away, or nil
+// when nobody needs it.
+func (h *Hub) overlap(l *lease) *Overlap {
+	left, ok := l.settings.Drivers.Adapter.(storage.Clustered)
+	if !ok || l.leave == nil || h.closing.Load() || !h.cluster.active.Load() {
+		return nil
+	}
+	current, ok := h.settings().Drivers.Adapter.(storage.Clustered)
+	if !ok || current == left || !slices.Contains(h.cluster.adapters(), current) {
+		return nil
+	}
+	return &Overlap{h, l.generation, l.leave, time.Now()}
+}
+
+// Moved reports whether every other node has been heard through the hub's current
+// adapter lately.
+func (o *Overlap) Moved() bool {
+	s := o.hub.settings()
+	if time.Since(o.since) < s.Cluster.Heartbeat {
+		return false
+	}
+	current, ok := s.Drivers.Adapter.(storage.Clustered)
+	return !ok || len(o.hub.cluster.silentOn(current, 2*s.Cluster.Heartbeat+time.Second)) == 0
+}
+
+// Waiting names the nodes that were not heard through the current adapter.
+func (o *Overlap) Waiting() []string {
+	s := o.hub.settings()
+	if current, ok := s.Drivers.Adapter.(storage.Clustered); ok {
+		return o.hub.cluster.silentOn(current, 2*s.Cluster.Heartbeat+time.Second)
+	}
+	return nil
+}
+
+// End leaves the adapter. It waits, bounded by ctx, until what was published through
+// it has been delivered here; after that it may be closed.
+func (o *Overlap) End(ctx context.Context) error {
+	o.hub.cluster.leave(o.generation)
+	return o.leave(ctx)
+}
+
+// silentOn names the nodes that were not heard through an adapter for a time.
+func (c *cluster) silentOn(adapter storage.Clustered, silence time.Duration) (nodes []string) {
+	c.peersMu.Lock()
+	defer c.peersMu.Unlock()
+	for _, p := range c.peers {
+		if time.Since(p.via[adapter]) > silence {
+			nodes = append(nodes, p.name)
+		}
+	}
+	return nodes
+}
+
+// broadcast hands an envelope to the adapter. Between nodes it carries a number,
+// by which a second delivery of it is known. Adapters of an overlap, or of a
+// configuration that is about to become current, carry it too.
+func (l Live) broadcast(ctx context.Context, e *protocol.Envelope) error {
+	c, adapter := l.Hub.cluster, l.Settings.Drivers.Adapter
+	current, ok := adapter.(storage.Clustered)
+	if !ok {
+		return adapter.Publish(ctx, e)
+	}
+	e.Node, e.Seq = c.self, c.published.Add(1)
+	err := adapter.Publish(ctx, e)
+	if err != nil {
+		return err
+	}
+	for _, other := range c.adapters() {
+		if other == current {
+			continue
+		}
+		if err := other.Publish(ctx, e); err != nil {
+			l.Settings.Log.Debug("publishing through a second adapter", zap.String("hub", l.Hub.name), zap.Error(err))
+		}
+	}
+	return nil
+}
+
+// delivery is where the envelopes of an adapter go.
+func (h *Hub) delivery(adapter storage.Adapter) func(*protocol.Envelope) {
+	between, ok := adapter.(storage.Clustered)
+	if !ok {
+		return h.deliver
+	}
+	return func(e *protocol.Envelope) {
+		switch {
+		case e.Kind == protocol.KindControl:
+			h.cluster.hear(e, between)
+		case e.Node != "" && len(h.cluster.adapters()) > 1:
+			// One node's envelopes one after the other: while one is being delivered, the
+			// next must not come by way of the other adapter.
+			delivering := h.cluster.window.of(e.Node)
+			delivering.order.Lock()
+			defer delivering.order.Unlock()
+			h.deliver(e)
+		default:
+			h.deliver(e)
+		}
+	}
+}
