@@ -30,7 +30,7 @@ func (h *Hub) overlap(l *lease) *Overlap {
 		return nil
 	}
 	current, ok := h.settings().Drivers.Adapter.(storage.Clustered)
-	if !ok || current == left || !slices.Contains(h.cluster.adapters(), current) {
+	if !ok || current == left || !slices.Contains(h.cluster.adapters(), current) || len(h.Nodes()) == 0 {
 		return nil
 	}
 	return &Overlap{h, l.generation, l.leave, time.Now()}

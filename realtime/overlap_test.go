@@ -115,6 +115,13 @@ func TestNoOverlap(t *testing.T) {
 	if o := n.hub.Detach(t.Context(), n.generation-1); o != nil {
 		t.Error("an overlap of an adapter with itself")
 	}
+	alone := newCluster(t, 1, nil)[0]
+	s := alone.settings
+	s.Drivers.Adapter = new(bus).open(t)
+	alone.activate(s)
+	if o := alone.hub.Detach(t.Context(), alone.generation-1); o != nil {
+		t.Error("an overlap without other nodes")
+	}
 	n.hub.Close(t.Context())
 	if o := n.hub.Detach(t.Context(), n.generation); o != nil {
 		t.Error("an overlap in a hub that has ended")
