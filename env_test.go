@@ -115,7 +115,7 @@ func TestEnvironmentRefusals(t *testing.T) {
 		"no mode":          {map[string]string{"ENVIRONMENT": "staging"}, `environment variable ENVIRONMENT: mode: "staging" is not one of production, development`},
 		"no rate":          {map[string]string{"RATE_LIMITER_API_MAX_REQUESTS": "x"}, `environment variable RATE_LIMITER_API_MAX_REQUESTS: "x" is not a whole number`},
 		"no window":        {map[string]string{"RATE_LIMITER_WS_WINDOW_SECONDS": "x"}, `environment variable RATE_LIMITER_WS_WINDOW_SECONDS: "xs" is not a duration such as 500ms, 90s, 2m or 1d`},
-		"no driver":        {map[string]string{"ADAPTER_DRIVER": "redis"}, `environment variable ADAPTER_DRIVER: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis`},
+		"no driver":        {map[string]string{"ADAPTER_DRIVER": "rabbitmq"}, `environment variable ADAPTER_DRIVER: driver "rabbitmq" is not compiled in: there is no module sockudo.adapters.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq`},
 		"later":            {map[string]string{"HISTORY_ENABLED": "true"}, "environment variable HISTORY_ENABLED: is not supported yet by this version"},
 		"compression":      {map[string]string{"WEBSOCKET_COMPRESSION": "shared"}, "environment variable WEBSOCKET_COMPRESSION: is not supported yet by this version"},
 		"role":             {map[string]string{"SOCKUDO_SERVER_ROLE": "api"}, "role: api needs an adapter that reaches other nodes, and local does not"},

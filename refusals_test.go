@@ -67,7 +67,7 @@ func TestCaddyfileRefusals(t *testing.T) {
 		"cache memory {\n\tmax_entries -5\n}":                       `cache: max_entries: "-5" is not a whole number, at Testfile:3`,
 		"queue memory {\n\treliability {\n\t\tretry_base 5\n\t}\n}": `queue: retry_base: "5" has no unit; write 5s for seconds, at Testfile:4`,
 		// Drivers.
-		"adapter redis":             `adapter: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis, at Testfile:2`,
+		"adapter rabbit-mq":         `adapter: driver "rabbit-mq" is not compiled in: there is no module sockudo.adapters.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq, at Testfile:2`,
 		"adapter Kafka":             `adapter: driver "Kafka" is not compiled in: there is no module sockudo.adapters.kafka; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/kafka, at Testfile:2`,
 		"apps pgsql {\n\tprot 1\n}": `app_manager: prot is unknown to this driver; it knows ["connection_pool_size" "database" "dsn" "host" "password" "port" "table_name" "username"], at Testfile:3`,
 		"queue rabbit-mq":           `queue: driver "rabbit-mq" is not compiled in: there is no module sockudo.queues.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq, at Testfile:2`,
@@ -207,7 +207,7 @@ func TestProvisionRefusals(t *testing.T) {
 		expectError(t, err, want)
 	}
 	for object, want := range map[string]string{
-		`{"adapter": {"driver": "redis"}}`:                         `adapter: driver "redis" is not compiled in: there is no module sockudo.adapters.redis; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/redis`,
+		`{"adapter": {"driver": "rabbitmq"}}`:                      `adapter: driver "rabbitmq" is not compiled in: there is no module sockudo.adapters.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq`,
 		`{"cache": {"driver": "memory", "max_entires": 1}}`:        "cache: max_entires is unknown (did you mean max_entries?)",
 		`{"rate_limiter": {"max_kyes": 1}}`:                        "rate_limiter: max_kyes is unknown (did you mean max_keys?)",
 		`{"queue": {"driver": "memory", "reliability": {"x": 1}}}`: "queue: reliability.x is unknown",

@@ -135,11 +135,25 @@ func (s *Server) start() error {
 			return fmt.Errorf("redis-server ended: %s", text)
 		default:
 		}
-		if _, err := s.Do("PING"); err == nil || errors.As(err, new(ReplyError)) {
+		if s.answers(command.Process.Pid, ended) {
 			return nil
 		}
 	}
 	return fmt.Errorf("redis-server does not answer on port %d", s.Port)
+}
+
+// answers says that the server is there, and not another one that was faster to
+// take its port.
+func (s *Server) answers(pid int, ended <-chan struct{}) bool {
+	info, err := s.Do("INFO", "server")
+	if errors.As(err, new(ReplyError)) { // we may not ask
+		select {
+		case <-ended:
+		case <-time.After(10 * pause):
+			return true
+		}
+	}
+	return err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r", pid))
 }
 
 // Restart starts a server that has been stopped or killed, on the same port and

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -18,6 +19,8 @@ func init() {
 	redis.SetLogger(clientLogger{})
 	caddy.RegisterModule(new(AppManagerModule))
 	caddy.RegisterModule(new(ClusterAppManagerModule))
+	caddy.RegisterModule(new(AdapterModule))
+	caddy.RegisterModule(new(ClusterAdapterModule))
 	caddy.RegisterModule(new(CacheModule))
 	caddy.RegisterModule(new(ClusterCacheModule))
 	caddy.RegisterModule(new(QueueModule))
@@ -130,6 +133,79 @@ func (m *ClusterAppManagerModule) Provision(caddy.Context) error { return m.prov
 
 // Driver is the driver's word in the configuration.
 func (*ClusterAppManagerModule) Driver() string { return "redis_cluster" }
+
+// AdapterModule carries events between nodes by way of Redis. Each hub has two
+// connections of its own, and takes no others from connection_pool_size.
+type AdapterModule struct {
+	Keys
+
+	// RequestTimeout bounds the wait for an answer of the server; one that gives none is
+	// left. A change counts from the reload on. Default: 5s.
+	RequestTimeout caddy.Duration `json:"request_timeout,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*AdapterModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.adapters.redis", New: func() caddy.Module { return new(AdapterModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	redis {
+//		...                      # the words of every driver redis but connection_pool_size
+//		prefix TEXT              # sockudo_adapter:
+//		request_timeout DURATION # 5s
+//	}
+func (m *AdapterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return m.read(d, nil) }
+
+func (m *AdapterModule) read(d *caddyfile.Dispenser, further words.Set) error {
+	set := words.Set{"request_timeout": words.Duration(&m.RequestTimeout), "connection_pool_size": func([]string) error {
+		return errors.New("connection_pool_size is not for an adapter, which has two connections")
+	}}
+	maps.Copy(set, further)
+	return readBlock(d, &m.Keys, set)
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *AdapterModule) Provision(caddy.Context) error { return m.provision(false) }
+
+// Open connects to the server.
+func (m *AdapterModule) Open(ctx context.Context) (storage.Adapter, error) {
+	return OpenAdapter(ctx, m.options, m.adapterOptions(false), caddy.Log().Named("sockudo"))
+}
+
+// ClusterAdapterModule carries events between nodes by way of a cluster of Redis.
+type ClusterAdapterModule struct {
+	AdapterModule
+
+	// UseShardedPubsub keeps each channel to the master that its slot belongs to, in
+	// place of sending everything to all nodes of the cluster. All nodes of Sockudo must
+	// agree. It needs Redis 7. Default: off.
+	UseShardedPubsub bool `json:"use_sharded_pubsub,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*ClusterAdapterModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.adapters.redis_cluster", New: func() caddy.Module { return new(ClusterAdapterModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	redis_cluster {
+//		...                       # the words of the adapter redis
+//		use_sharded_pubsub on|off # off
+//	}
+func (m *ClusterAdapterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return m.read(d, words.Set{"use_sharded_pubsub": words.Switch(&m.UseShardedPubsub)})
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *ClusterAdapterModule) Provision(caddy.Context) error { return m.provision(true) }
+
+// Open connects to the cluster.
+func (m *ClusterAdapterModule) Open(ctx context.Context) (storage.Adapter, error) {
+	return OpenAdapter(ctx, m.options, m.adapterOptions(m.UseShardedPubsub), caddy.Log().Named("sockudo"))
+}
 
 // CacheModule keeps values in Redis, so that all nodes see them.
 type CacheModule struct {
@@ -385,6 +461,8 @@ func (*ClusterRateLimiterModule) Driver() string { return "redis_cluster" }
 var (
 	_ storage.Spec[storage.AppManager]  = (*AppManagerModule)(nil)
 	_ storage.Spec[storage.AppManager]  = (*ClusterAppManagerModule)(nil)
+	_ storage.Spec[storage.Adapter]     = (*AdapterModule)(nil)
+	_ storage.Spec[storage.Adapter]     = (*ClusterAdapterModule)(nil)
 	_ storage.Spec[storage.Cache]       = (*CacheModule)(nil)
 	_ storage.Spec[storage.Cache]       = (*ClusterCacheModule)(nil)
 	_ storage.Spec[storage.Queue]       = (*QueueModule)(nil)
@@ -392,5 +470,5 @@ var (
 	_ storage.Spec[storage.RateLimiter] = (*RateLimiterModule)(nil)
 	_ storage.Spec[storage.RateLimiter] = (*ClusterRateLimiterModule)(nil)
 
-	_, _, _ storage.Tuner = (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil)
+	_, _, _, _ storage.Tuner = (*Adapter)(nil), (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil)
 )

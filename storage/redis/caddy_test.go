@@ -285,3 +285,107 @@ func TestQueueBlocks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// module is one of an adapter.
+type module interface {
+	UnmarshalCaddyfile(d *caddyfile.Dispenser) error
+	Provision(ctx caddy.Context) error
+	Validate() error
+}
+
+// reading reads a block as Caddy does.
+func reading(m module, text string) error {
+	err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+	if err == nil {
+		err = m.Provision(caddy.Context{})
+	}
+	if err == nil {
+		err = m.Validate()
+	}
+	return err
+}
+
+func read(t *testing.T, m module, text string) {
+	t.Helper()
+	if err := reading(m, text); err != nil {
+		t.Fatalf("%s\n%v", text, err)
+	}
+}
+
+func TestAdapterBlocks(t *testing.T) {
+	single := new(AdapterModule)
+	read(t, single, "redis {\n host redis\n port 6379\n prefix sockudo\n request_timeout 2s\n}")
+	if got := single.adapterOptions(false); !reflect.DeepEqual(single.options.Addresses, []string{"redis:6379"}) || got.Prefix != "sockudo" || got.AnswerTimeout != 2*time.Second {
+		t.Errorf("%+v %+v", single.options, got)
+	}
+	cluster := new(ClusterAdapterModule)
+	read(t, cluster, "redis_cluster {\n nodes a:1 b:2\n use_sharded_pubsub\n}")
+	if !cluster.options.Cluster || !cluster.UseShardedPubsub {
+		t.Errorf("%+v", cluster)
+	}
+	for text, want := range map[string]string{
+		"redis {\n use_sharded_pubsub on\n}":                   "use_sharded_pubsub is unknown to this driver",
+		"redis {\n requests_timeout 5s\n}":                     "requests_timeout is unknown to this driver",
+		"redis {\n redis_pub_options x\n}":                     "redis_pub_options is unknown to this driver",
+		"redis {\n cluster_mode on\n}":                         "cluster_mode is unknown to this driver",
+		"redis {\n connection_pool_size 5\n}":                  "connection_pool_size is not for an adapter",
+		"redis {\n request_timeout 5\n}":                       `request_timeout: "5" has no unit`,
+		"redis {\n request_timeout -5s\n}":                     "request_timeout must not be negative",
+		"redis {\n prefix a:#b\n}":                             `prefix "a:#b" must not have :# in it`,
+		"redis {\n prefix a{}b\n}":                             "prefix: ",
+		"redis {\n url redis://u:hush@h:x\n}":                  "url cannot be read",
+		"redis {\n address a\n sentinel {\n addresses b\n}\n}": "address must not be written beside sentinel",
+	} {
+		if err := reading(new(AdapterModule), text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s\n%v, want %q", text, err, want)
+		}
+	}
+	if err := reading(new(ClusterAdapterModule), "redis_cluster {\n use_connection_manager on\n}"); err == nil || !strings.Contains(err.Error(), "use_connection_manager is unknown") {
+		t.Error(err)
+	}
+}
+
+// TestAdapterKey wants another key for another hub, server, login, prefix or way of
+// publishing, and the same one for another tuning.
+func TestAdapterKey(t *testing.T) {
+	keys := map[string]string{}
+	for _, text := range []string{"redis", "redis {\n db 1\n}", "redis {\n prefix a\n}", "redis {\n password a\n}", "redis {\n tls\n}", "redis {\n nodes a\n}"} {
+		for _, hub := range []string{"default", "other"} {
+			m := new(AdapterModule)
+			read(t, m, text)
+			m.ForHub(hub)
+			if other, ok := keys[m.Key()]; ok {
+				t.Errorf("one key for %s of %s and %s", text, hub, other)
+			}
+			keys[m.Key()] = text + " of " + hub
+		}
+	}
+	for _, text := range []string{"redis {\n address 127.0.0.1:6379\n prefix sockudo_adapter:\n}", "redis {\n request_timeout 1s\n}"} {
+		m := new(AdapterModule)
+		read(t, m, text)
+		m.ForHub("default")
+		if keys[m.Key()] != "redis of default" {
+			t.Errorf("%s has another key", text)
+		}
+	}
+	one, other := new(ClusterAdapterModule), new(ClusterAdapterModule)
+	read(t, one, "redis_cluster")
+	read(t, other, "redis_cluster {\n use_sharded_pubsub on\n}")
+	if one.Key() == other.Key() {
+		t.Error("one key for both ways of publishing")
+	}
+}
+
+func TestAdapterTune(t *testing.T) {
+	a := openAdapter(t, standing(t), AdapterOptions{Prefix: ownPrefix(t, standing(t))})
+	for text, m := range map[string]module{"redis {\n request_timeout 7s\n}": new(AdapterModule), "redis_cluster {\n request_timeout 7s\n}": new(ClusterAdapterModule)} {
+		a.dialer.setTimeout(time.Second)
+		read(t, m, text)
+		if err := a.Tune(m); err != nil || time.Duration(a.dialer.timeout.Load()) != 7*time.Second {
+			t.Error(err, time.Duration(a.dialer.timeout.Load()))
+		}
+	}
+	if err := a.Tune(&CacheModule{}); err == nil {
+		t.Error("a cache tunes an adapter")
+	}
+}

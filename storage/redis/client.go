@@ -159,14 +159,26 @@ func (c *Client) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return checkMode(wordsOf(hello)["mode"])
+}
+
+// wordsOf are what a server says of itself in answer to hello.
+func wordsOf(hello []any) map[string]string {
+	said := map[string]string{}
 	for i := 0; i+1 < len(hello); i += 2 {
-		switch {
-		case hello[i] != "mode":
-		case hello[i+1] == "cluster":
-			return errors.New("this server belongs to a cluster; use the driver redis_cluster")
-		case hello[i+1] == "sentinel":
-			return errors.New("this is a Sentinel; write its address in sentinel { ... }")
-		}
+		name, _ := hello[i].(string)
+		said[name], _ = hello[i+1].(string)
+	}
+	return said
+}
+
+// checkMode wants a server that is one by itself.
+func checkMode(mode string) error {
+	switch mode {
+	case "cluster":
+		return errors.New("this server belongs to a cluster; use the driver redis_cluster")
+	case "sentinel":
+		return errors.New("this is a Sentinel; write its address in sentinel { ... }")
 	}
 	return nil
 }

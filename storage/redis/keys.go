@@ -2,14 +2,15 @@ package redis
 
 import "github.com/sockudo/caddy-sockudo/internal/words"
 
-// Keys say which Redis to use, and how the names of the keys in it begin.
+// Keys say which Redis to use, and how the names of what is in it begin.
 type Keys struct {
 	Connection
 
 	// Prefix begins the names of all keys; who shares it shares what is there. Default:
-	// "sockudo:" for apps, "sockudo_cache" for a cache, "sockudo_rl" for a rate limiter,
-	// the last two with "@HUB" behind them for hubs with another name than default, and
-	// "sockudo_queue:" for a queue, in which each hub has keys of its own.
+	// "sockudo:" for apps, "sockudo_adapter:" for an adapter, "sockudo_cache" for a
+	// cache, "sockudo_rl" for a rate limiter, the last three with "@HUB" behind them for
+	// hubs with another name than default, and "sockudo_queue:" for a queue, in which
+	// each hub has keys of its own.
 	Prefix string `json:"prefix,omitempty"`
 
 	hub, prefix string
