@@ -61,23 +61,24 @@ func (d *dialer) dial(ctx context.Context, in *relay.Inlet) (relay.Link, error) 
 
 // eachOf tries one address after the other. The error is that of all of them.
 func eachOf(ctx context.Context, addresses []string, dial func(string) (relay.Link, error)) (relay.Link, error) {
-	var failures []string
-	var last error
+	var failed error
 	for _, address := range addresses {
 		l, err := dial(address)
-		if err == nil {
+		switch {
+		case err == nil:
 			return l, nil
+		case len(addresses) == 1:
+			failed = err
+		case failed == nil:
+			failed = fmt.Errorf("%s: %w", address, err)
+		default:
+			failed = fmt.Errorf("%w; %s: %w", failed, address, err)
 		}
-		last = err
-		failures = append(failures, fmt.Sprintf("%s: %v", address, err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	if len(failures) > 1 {
-		last = fmt.Errorf("%s: %w", strings.Join(failures[:len(failures)-1], "; "), last)
-	}
-	return nil, last
+	return nil, failed
 }
 
 // nodes are those to try: in any order, so that clients spread over them, and those
