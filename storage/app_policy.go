@@ -18,6 +18,7 @@ type appPolicy struct {
 	Features    *policyFeatures    `json:"features,omitempty"`
 	Channels    *policyChannels    `json:"channels,omitempty"`
 	Idempotency *policyIdempotency `json:"idempotency,omitempty"`
+	Webhooks    []policyWebhook    `json:"webhooks,omitempty"`
 	// PreviousSecrets are ours; Sockudo has none.
 	PreviousSecrets []policySecret `json:"previous_secrets,omitempty"`
 }
@@ -141,6 +142,10 @@ func MarshalPolicy(app *App) ([]byte, error) {
 	for _, s := range app.PreviousSecrets {
 		p.PreviousSecrets = append(p.PreviousSecrets, policySecret{s.Secret, s.Until.Unix()})
 	}
+	var err error
+	if p.Webhooks, err = policyWebhooks(app.Webhooks); err != nil {
+		return nil, err
+	}
 	return keepUnread(p, app.Stored)
 }
 
@@ -162,6 +167,7 @@ func UnmarshalPolicy(text []byte, app *App) (ignored []string, err error) {
 	if i := p.Idempotency; i != nil {
 		app.Idempotency = AppIdempotency{i.Enabled, time.Duration(i.TTLSeconds) * time.Second}
 	}
+	app.Webhooks = webhooksOf(p.Webhooks)
 	for _, s := range p.PreviousSecrets {
 		app.PreviousSecrets = append(app.PreviousSecrets, PreviousSecret{s.Secret, time.Unix(s.Until, 0)})
 	}

@@ -16,6 +16,7 @@ func FuzzUnmarshalApp(f *testing.F) {
 		`{"id":"a","key":"k","secret":"s","max_connections":5,"enable_client_messages":true,"allowed_origins":["x"],"webhooks":[]}`,
 		`{"id":"a","key":"k","secret":"s","policy":{"channels":{"channel_namespaces":[{"name":"n","channel_name_pattern":"^n:","later":true}]}}}`,
 		`{"policy":{"limits":{"message_rate_limit":{"enabled":true}},"previous_secrets":[{"secret":"x","until":2000000000}]}}`,
+		`{"policy":{"webhooks":[{"url":"https://a.example","event_types":["channel_occupied"],"filter":{"channel_prefix":"p","channel_namespace":"n","channel_namespaces":["m"]},"headers":{"X-A":"b"},"retry":{"enabled":false,"max_attempts":3},"request_timeout_ms":"1500","later":1},{"lambda_function":"fn"},{"lambda":{"function_name":"f","region":"r"},"event_types":null}]}}`,
 		`{"policy":{"limits":null,"idempotency":{"enabled":false,"ttl_seconds":5}}}`, `null`, `[]`, `{"policy":[]}`,
 	} {
 		f.Add([]byte(seed))
@@ -83,6 +84,7 @@ func TestVersionsTellRecordsApart(t *testing.T) {
 		"features": {ID: "a", Key: "k", Secret: "s", Features: AppFeatures{ClientMessages: true}},
 		"origins":  {ID: "a", Key: "k", Secret: "s", AllowedOrigins: []string{"x"}},
 		"previous": {ID: "a", Key: "k", Secret: "s", PreviousSecrets: []PreviousSecret{{"o", time.Unix(1, 0)}}},
+		"webhooks": {ID: "a", Key: "k", Secret: "s", Webhooks: []Webhook{{URL: "https://a.example"}}},
 		"unread":   {ID: "a", Key: "k", Secret: "s", Stored: []byte(`{"later":1}`)},
 	} {
 		version, err := AppVersion(app)

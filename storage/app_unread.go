@@ -86,6 +86,9 @@ func keepUnread(p appPolicy, before []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if err := now.keepWebhooks(then); err != nil {
+		return nil, err
+	}
 	return json.Marshal(now)
 }
 

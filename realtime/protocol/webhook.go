@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Names of webhook events (HTTP API, section 9.2).
+// Names of webhook events (HTTP API section 9.2).
 const (
 	WebhookChannelOccupied   = "channel_occupied"
 	WebhookChannelVacated    = "channel_vacated"
@@ -43,7 +43,7 @@ func WebhookSetOf(names ...string) (s WebhookSet) {
 // Has reports whether any of the names is in the set.
 func (s WebhookSet) Has(names ...string) bool { return s&WebhookSetOf(names...) != 0 }
 
-// WebhookEvent is something that webhooks tell (HTTP API, section 9.2). Of its
+// WebhookEvent is something that webhooks tell (HTTP API section 9.2). Of its
 // fields only those of its name are set.
 type WebhookEvent struct {
 	// ID names the event for a receiver that gets it twice. It is unique in the app.

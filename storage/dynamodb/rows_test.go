@@ -35,7 +35,7 @@ func flatRow(id, key string) item {
 		"max_connections": number("7"), "max_client_events_per_second": number("8"), "max_event_batch_size": number("9"),
 		"max_read_requests_per_second": str("10"), "enable_client_messages": truth(true), "enable_watchlist_events": truth(false),
 		"allowed_origins": list("https://a.example"), "idempotency": str(`{"enabled":true,"ttl_seconds":30}`),
-		"webhooks": str(`[{"url":"https://a.example"}]`), "max_event_name_length": &types.AttributeValueMemberNULL{Value: true},
+		"webhooks": str(`[{"url":"https://a.example"}]`), "connection_recovery": str(`{"enabled":true}`), "max_event_name_length": &types.AttributeValueMemberNULL{Value: true},
 	}
 }
 
@@ -44,7 +44,7 @@ func TestRowsOfSockudo(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	m := openLogged(t, newTable(t), zap.New(core))
 	write(t, m, flatRow("flat", "kf"))
-	write(t, m, rowOf("policy", "kp", `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}]}`))
+	write(t, m, rowOf("policy", "kp", `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`))
 	mixed := flatRow("mixed", "km")
 	mixed[attributePolicy] = str(`{"limits":{"max_connections":1}}`)
 	delete(mixed, attributeEnabled) // which means on
@@ -61,7 +61,7 @@ func TestRowsOfSockudo(t *testing.T) {
 		if app.Limits.MaxConnections != 7 || app.Limits.MaxClientEventsPerSecond != 8 || app.Limits.MaxEventBatchSize != 9 ||
 			app.Limits.MaxReadRequestsPerSecond != 10 || app.Limits.MaxEventNameLength != 0 || !app.Enabled ||
 			!app.Features.ClientMessages || app.Features.WatchlistEvents || fmt.Sprint(app.AllowedOrigins) != "[https://a.example]" ||
-			app.Idempotency.Enabled == nil || app.Idempotency.TTL.Seconds() != 30 {
+			app.Idempotency.Enabled == nil || app.Idempotency.TTL.Seconds() != 30 || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
 			t.Errorf("flat attributes became %+v", app)
 		}
 	}
@@ -69,14 +69,14 @@ func TestRowsOfSockudo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if app.Limits.MaxConnections != 70 || app.Features.ClientMessages || !app.Features.WatchlistEvents {
+	if app.Limits.MaxConnections != 70 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
 		t.Errorf("the policy became %+v", app)
 	}
 	if app, err = m.AppByKey(t.Context(), "km"); err != nil || app.Limits.MaxConnections != 1 || app.Limits.MaxEventBatchSize != 0 || !app.Enabled {
 		t.Errorf("a policy beside flat attributes became %+v, %v", app, err)
 	}
-	if warned := logs.FilterField(zap.Strings("ignored", []string{"webhooks"})).Len(); warned != 2 {
-		t.Errorf("the log says %d times that webhooks are ignored, want once for each app", warned)
+	if warned := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); warned != 2 {
+		t.Errorf("the log says %d times that connection_recovery is ignored, want once for each app", warned)
 	}
 }
 

@@ -134,12 +134,19 @@ func rowFor(app *storage.App) (row, error) {
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := storage.MarshalWebhooks(app)
+	if err != nil {
+		return nil, err
+	}
 	l, f := &app.Limits, &app.Features
 	r := row{
 		"id": app.ID, "key": app.Key, "secret": app.Secret, "enabled": app.Enabled, "policy": string(policy),
 		"max_connections": l.MaxConnections, "max_client_events_per_second": l.MaxClientEventsPerSecond,
 		"enable_client_messages":     f.ClientMessages,
 		"enable_user_authentication": f.UserAuthentication, "enable_watchlist_events": f.WatchlistEvents,
+	}
+	if len(webhooks) > 0 {
+		r["webhooks"] = string(webhooks)
 	}
 	for name, n := range map[string]int{
 		"max_backend_events_per_second":    l.MaxBackendEventsPerSecond,

@@ -371,6 +371,10 @@ func valuesOf(app *storage.App) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := storage.MarshalWebhooks(app)
+	if err != nil {
+		return nil, err
+	}
 	l, f := &app.Limits, &app.Features
 	unset := func(n int) any {
 		if n == 0 {
@@ -383,8 +387,16 @@ func valuesOf(app *storage.App) ([]any, error) {
 		unset(l.MaxBackendEventsPerSecond), l.MaxClientEventsPerSecond, unset(l.MaxReadRequestsPerSecond),
 		unset(l.MaxPresenceMembersPerChannel), unset(l.MaxPresenceMemberSizeInKB), unset(l.MaxChannelNameLength),
 		unset(l.MaxEventChannelsAtOnce), unset(l.MaxEventNameLength), unset(l.MaxEventPayloadInKB), unset(l.MaxEventBatchSize),
-		f.UserAuthentication, f.WatchlistEvents, string(policy), nil, nil, nil, nil, nil,
+		f.UserAuthentication, f.WatchlistEvents, string(policy), textOrNull(webhooks), nil, nil, nil, nil,
 	}, nil
+}
+
+// textOrNull is a column of JSON.
+func textOrNull(text []byte) any {
+	if len(text) == 0 {
+		return nil
+	}
+	return string(text)
 }
 
 var (

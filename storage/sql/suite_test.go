@@ -136,7 +136,7 @@ func TestRowsOfSockudo(t *testing.T) {
 		defer func() { _ = m.Close() }()
 		insert := fmt.Sprintf("INSERT INTO %s (id, %s, secret, max_connections, max_client_events_per_second, enabled, enable_client_messages, max_event_batch_size, allowed_origins, policy) VALUES (?, ?, 's', 7, 8, TRUE, TRUE, 9, ?, ?)", m.quoted, m.dialect.quote("key"))
 		execute(t, m, insert, "flat", "kf", `["https://a.example"]`, nil)
-		execute(t, m, insert, "policy", "kp", nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}]}`)
+		execute(t, m, insert, "policy", "kp", nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`)
 		execute(t, m, insert, "broken", "kb", nil, `{"limits":{"max_connections":-1}}`)
 
 		app, err := m.AppByKey(t.Context(), "kf")
@@ -150,11 +150,11 @@ func TestRowsOfSockudo(t *testing.T) {
 		if app, err = m.AppByID(t.Context(), "policy"); err != nil {
 			t.Fatal(err)
 		}
-		if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents {
+		if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
 			t.Errorf("the policy became %+v", app)
 		}
-		if warned := logs.FilterField(zap.Strings("ignored", []string{"webhooks"})).Len(); warned != 1 {
-			t.Errorf("the log says %d times that webhooks are ignored", warned)
+		if warned := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); warned != 1 {
+			t.Errorf("the log says %d times that connection_recovery is ignored", warned)
 		}
 		if _, err = m.AppByID(t.Context(), "broken"); err == nil || !strings.Contains(err.Error(), `"-1"`) {
 			t.Errorf("a broken record: %v", err)
