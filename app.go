@@ -141,8 +141,14 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	if err := a.open(ctx, t, d); err != nil {
 		return fail(err)
 	}
+	if err := t.openWebhooks(d); err != nil {
+		return fail(err)
+	}
 	if d.metrics {
 		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
+			return fail(fmt.Errorf("metrics: %w", err))
+		}
+		if err := t.hub.board.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
 	}

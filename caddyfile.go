@@ -66,6 +66,21 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				max_channel_name_length N     # 0: as the app
 //				allow_user_limited_channels on|off # off
 //			}
+//			webhook URL {                     # any number of them; without URL, with lambda
+//				events NAME...                # required [event_types]
+//				filter {                      # any channel
+//					prefix TEXT               # [channel_prefix]
+//					suffix TEXT               # [channel_suffix]
+//					pattern REGEXP            # [channel_pattern]
+//					namespaces NAME...        # [channel_namespaces]
+//					namespace NAME            # [channel_namespace]
+//				}
+//				header NAME VALUE             # any number of them
+//				timeout DURATION              # as the hub [request_timeout_ms N]
+//				retry { ... }                 # as the hub
+//				lambda FUNCTION REGION        # instead of URL
+//				lambda_function NAME          # in us-east-1
+//			}
 //			idempotency {                     # as the hub
 //				enabled on|off
 //				ttl DURATION                  # [ttl_seconds N]
@@ -133,6 +148,26 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			enabled on|off                    # on
 //			ttl DURATION                      # 120s [ttl_seconds N]
 //			max_key_length N                  # 128
+//		}
+//		webhooks {                            # if an app has any
+//			enabled on|off                    # on
+//			batching_enabled on|off           # on [batching]
+//			max_batch_size N                  # 50
+//			flush_interval DURATION           # 500ms [flush_interval_ms N]
+//			timeout DURATION                  # 5s [timeout_ms N, request_timeout_ms N]
+//			debounce DURATION                 # 3s
+//			concurrency N                     # 20
+//			endpoint_concurrency N            # 4
+//			retry {
+//				enabled on|off                # on
+//				max_attempts N                # unlimited
+//				max_elapsed DURATION          # 300s [max_elapsed_time_ms N]
+//				initial_backoff DURATION      # 1s [initial_backoff_ms N]
+//				max_backoff DURATION          # 60s [max_backoff_ms N]
+//			}
+//			allow_private on|off              # off, on in mode development
+//			allow_lossy_queue on|off          # off
+//			ca PATH                           # authorities beside those of the system
 //		}
 //		metrics {
 //			enabled on|off                    # on
@@ -236,6 +271,12 @@ func (c *HubConfig) parseApp(d *caddyfile.Dispenser) error {
 func (a *AppConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
 	if word == "id" {
 		return true, d.Errf("id is written behind app: app %s", a.ID)
+	}
+	switch word {
+	case "webhook":
+		return true, parseWebhook(d, &a.Webhooks)
+	case "webhooks":
+		return true, d.Err(webhooksHint)
 	}
 	return a.AppChannels.parseWord(d, word)
 }

@@ -20,10 +20,12 @@ type argsParser interface {
 
 // extraWords are those of sections in a Caddyfile beside the JSON names.
 var extraWords = map[reflect.Type][]string{
-	hubType:                        {"app", "apps", "database"},
-	reflect.TypeFor[Handler]():     {"app", "apps", "database"},
-	reflect.TypeFor[AppConfig]():   {"namespace"},
-	reflect.TypeFor[AppChannels](): {"namespace"},
+	hubType:                          {"app", "apps", "database"},
+	reflect.TypeFor[Handler]():       {"app", "apps", "database"},
+	reflect.TypeFor[AppConfig]():     {"namespace", "webhook"},
+	reflect.TypeFor[AppPolicy]():     {"webhook"},
+	reflect.TypeFor[WebhookConfig](): {"header"},
+	reflect.TypeFor[AppChannels]():   {"namespace"},
 }
 
 // openBlock calls body if a block opens here, and reports whether one did.

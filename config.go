@@ -113,6 +113,10 @@ type HubConfig struct {
 	// Idempotency makes repeated publishes with one key count once.
 	Idempotency *IdempotencyConfig `json:"idempotency,omitempty"`
 
+	// Webhooks says how apps' webhooks are sent. Default: as soon as an app of this
+	// configuration has any.
+	Webhooks *WebhooksConfig `json:"webhooks,omitempty"`
+
 	// Metrics are the collectors of this hub.
 	Metrics *MetricsConfig `json:"metrics,omitempty"`
 }

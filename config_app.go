@@ -24,6 +24,10 @@ type AppConfig struct {
 	// Idempotency overrides the hub's setting. Default: as the hub.
 	Idempotency *AppIdempotency `json:"idempotency,omitempty"`
 
+	// Webhooks are told what happens in the app. In a Caddyfile each is a block
+	// "webhook URL". Default: none.
+	Webhooks []*WebhookConfig `json:"webhooks,omitempty"`
+
 	// Limits is another place for the limits, with the same names.
 	Limits *AppLimits `json:"limits,omitempty"`
 
@@ -44,6 +48,10 @@ type AppPolicy struct {
 
 	// Idempotency overrides the hub's setting. Default: as the hub.
 	Idempotency *AppIdempotency `json:"idempotency,omitempty"`
+
+	// Webhooks are told what happens in the app. In a Caddyfile each is a block
+	// "webhook URL". Default: none.
+	Webhooks []*WebhookConfig `json:"webhooks,omitempty"`
 }
 
 // AppLimits are the numeric limits of an app.

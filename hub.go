@@ -11,6 +11,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
+	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
 // releaseTimeout bounds what a configuration that goes away may still do with a
@@ -24,6 +25,8 @@ const closeTimeout = 2 * time.Second
 // hub is a running hub in the pool, with what its configurations have of it.
 type hub struct {
 	*realtime.Hub
+	// board is what webhooks know of receivers.
+	board *webhooks.Board
 
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
@@ -33,7 +36,7 @@ type hub struct {
 }
 
 func newHub(name string) *hub {
-	return &hub{Hub: realtime.NewHub(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	return &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
 }
 
 // Destruct ends the hub.
@@ -63,10 +66,11 @@ type tenure struct {
 	fingerprint string // of the definition, empty while there is only a reference
 	log         *zap.Logger
 
-	queue   storage.Queue
-	leases  map[string]*lease // of drivers, by kind
-	drivers map[string]string // their names, by kind
-	tunes   []func() error    // apply this configuration's tuning to running drivers
+	queue    storage.Queue
+	delivery *webhooks.Delivery // nil when no webhooks are sent
+	leases   map[string]*lease  // of drivers, by kind
+	drivers  map[string]string  // their names, by kind
+	tunes    []func() error     // apply this configuration's tuning to running drivers
 
 	written  *lookup.Overlay // apps of the configuration above a store, or nil
 	writing  func()          // ends writing them into the store
@@ -86,6 +90,7 @@ func (t *tenure) attach(s *realtime.Settings) {
 func (t *tenure) activate() {
 	t.hub.Activate(t.generation)
 	t.hub.tune()
+	t.startWebhooks()
 	t.writeApps()
 }
 
@@ -147,6 +152,7 @@ func (t *tenure) end() {
 	delete(t.hub.tenures, t.generation)
 	t.hub.mu.Unlock()
 	t.hub.tune()
+	t.report("stopping webhooks", await(ctx, "stopping webhooks", func() error { return t.stopWebhooks(ctx) }))
 	t.handOver(ctx)
 	for _, kind := range sortedKeys(t.leases) {
 		t.report("closing a driver", t.leases[kind].release())

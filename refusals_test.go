@@ -100,14 +100,14 @@ func TestCaddyfileRefusals(t *testing.T) {
 func TestLater(t *testing.T) {
 	hub := []string{
 		"recovery", "history", "presence_history", "versioned_messages", "annotations",
-		"delta_compression", "tag_filtering", "webhooks", "push", "ephemeral", "echo_control", "event_name_filtering",
+		"delta_compression", "tag_filtering", "push", "ephemeral", "echo_control", "event_name_filtering",
 	}
 	inside := map[string][]string{
 		"websocket": {"ping_interval", "idle_timeout", "compression"},
 		"presence":  {"update_rate", "grace", "v2_grace"},
 		"metrics":   {"tcp_exporter", "channel_labels"},
 	}
-	app := []string{"webhook", "webhooks", "delta", "recovery", "history", "presence_history", "annotations_enabled"}
+	app := []string{"delta", "recovery", "history", "presence_history", "annotations_enabled"}
 	namespace := []string{"annotations_enabled", "allow_subscribe_for_client", "allow_publish_for_client", "allow_presence_for_client", "history"}
 	const later = " is not supported yet by this version"
 	check := func(block, at, object, path string) {

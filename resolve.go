@@ -19,6 +19,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
+	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
 // processID is the name of this process for those who do not name it.
@@ -38,8 +39,14 @@ type definition struct {
 	// needsQueue says that something makes jobs, or that the configuration names a
 	// queue; without either no file is made.
 	needsQueue bool
-	metrics    bool
-	prefix     string
+	// webhooks says how webhooks are sent, nil when none are. lossyQueue admits a queue
+	// without dead letters. webhooksUnsent says that apps in a store may have some that
+	// nothing asks for.
+	webhooks       *webhooks.Settings
+	lossyQueue     bool
+	webhooksUnsent bool
+	metrics        bool
+	prefix         string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -105,13 +112,16 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	}
 	d.appCache = c.AppCache.options()
 	d.needsQueue = c.QueueRaw != nil
-	if err := d.checkCluster(c); err != nil {
-		return nil, err
-	}
 	if c.AppCache != nil && d.drivers[kindApps].driver == defaultDrivers[kindApps] {
 		d.warnings = append(d.warnings, "app_cache has no effect on the app manager memory")
 	}
 	if err := d.resolveApps(c, env.dropApps); err != nil {
+		return nil, err
+	}
+	if err := d.resolveWebhooks(c); err != nil {
+		return nil, err
+	}
+	if err := d.checkCluster(c); err != nil {
 		return nil, err
 	}
 	return d, d.resolveMetrics(c.Metrics)

@@ -60,7 +60,7 @@ func (a *AppConfig) flat() (*AppConfig, error) {
 				return nil, err
 			}
 		}
-		f.Idempotency = p.Idempotency
+		f.Idempotency, f.Webhooks = p.Idempotency, p.Webhooks
 		return f, nil
 	}
 	return f, merge(&f.AppLimits, a.Limits)
@@ -115,6 +115,9 @@ func (a *AppConfig) record() (*storage.App, error) {
 			enabled := i.Enabled.or(true)
 			app.Idempotency.Enabled = &enabled
 		}
+	}
+	if app.Webhooks, err = a.webhooks(); err != nil {
+		return nil, err
 	}
 	app.Namespaces, err = a.namespaces()
 	return app, err

@@ -54,10 +54,19 @@ func TestBothDoors(t *testing.T) {
 						{"name": "news", "pattern": "^news:"}
 					]
 				},
-				"idempotency": {"enabled": false, "ttl_seconds": 5}
+				"idempotency": {"enabled": false, "ttl_seconds": 5},
+				"webhooks": [
+					{"url": "https://hooks.example.com/rt?token=x", "event_types": ["channel_occupied", "channel_vacated"],
+						"filter": {"channel_prefix": "private-", "suffix": "-live", "channel_pattern": "^private-", "channel_namespaces": ["chat", "news"]},
+						"headers": {"X-Env": "prod", "X-Token": "{env.HOME}"}, "request_timeout_ms": 3000,
+						"retry": {"enabled": true, "max_attempts": "9", "max_elapsed_time_ms": 60000, "initial_backoff_ms": 2000, "max_backoff": "20s"}},
+					{"lambda": {"function_name": "fn", "region": "eu-west-1"}, "events": ["cache_miss"], "filter": {"channel_namespace": "chat"}},
+					{"lambda": {"function_name": "fn", "region": "us-east-1"}, "events": ["member_added"]}
+				]
 			}},
 			{"id": "nested", "key": "nested-key", "secret": "s3cr3t", "max_connections": 7, "enable_client_messages": true,
-				"allowed_origins": ["any"], "channel_namespaces": [{"name": "chat", "pattern": "^chat:"}], "idempotency": {"ttl": "1m"}}
+				"allowed_origins": ["any"], "channel_namespaces": [{"name": "chat", "pattern": "^chat:"}], "idempotency": {"ttl": "1m"},
+				"webhooks": [{"url": "http://127.0.0.1:8000/hooks", "events": ["client_event"]}]}
 		],
 		"app_manager": {"driver": "memory"}, "adapter": {"driver": "local"}, "server_role": "default",
 		"cluster_health": {"enabled": true, "heartbeat_interval_ms": 2000, "node_timeout": "9s", "cleanup": "500ms"},
@@ -73,6 +82,9 @@ func TestBothDoors(t *testing.T) {
 		"event_limits": {"max_channels_at_once": 50, "max_name_length": 90, "max_payload_in_kb": 10, "max_batch_size": 5},
 		"presence": {"max_members_per_channel": 40, "max_member_size_in_kb": 1},
 		"idempotency": {"enabled": true, "ttl": "120s", "max_key_length": 64},
+		"webhooks": {"enabled": true, "batching_enabled": false, "max_batch_size": 60, "flush_interval": "250ms", "timeout": "4s", "debounce": 2000000000,
+			"concurrency": 30, "endpoint_concurrency": 3, "allow_private": true, "allow_lossy_queue": false, "ca": "testdata/authority.pem",
+			"retry": {"enabled": true, "max_attempts": 8, "max_elapsed": "1m", "initial_backoff": "500ms", "max_backoff_ms": 10000}},
 		"metrics": {"enabled": true, "prefix": "rt_"}
 	}`
 	if err := json.Unmarshal([]byte(object), h); err != nil {
@@ -94,6 +106,13 @@ func TestBothDoors(t *testing.T) {
 		if !reflect.DeepEqual(written.apps[i], spelled.apps[i]) {
 			t.Errorf("apps differ:\n%+v\n%+v", written.apps[i], spelled.apps[i])
 		}
+	}
+	if !written.webhooks.Roots.Equal(spelled.webhooks.Roots) {
+		t.Error("the authorities differ")
+	}
+	written.webhooks.Roots, spelled.webhooks.Roots = nil, nil
+	if !reflect.DeepEqual(written.webhooks, spelled.webhooks) || written.webhooks == nil {
+		t.Errorf("webhooks differ:\n%+v\n%+v", written.webhooks, spelled.webhooks)
 	}
 	if !reflect.DeepEqual(written.drivers, spelled.drivers) || written.prefix != spelled.prefix {
 		t.Errorf("drivers differ:\n%+v\n%+v", written.drivers, spelled.drivers)
@@ -127,6 +146,7 @@ func TestSpellings(t *testing.T) {
 		"rate_limiter {\nenabled on\n}":             "rate_limiter memory",
 		"rate_limiter {\nlimits {\n}\n}":            "rate_limiter",
 		"app_manager memory":                        "apps memory",
+		"webhooks {\nbatching off\ndebounce 1s\n}":  "webhooks {\nbatching_enabled off\ndebounce 1000ms\n}",
 		"cluster_health {\ncleanup 2s\n}":           "cluster_health {\ncleanup_interval_ms 2000\n}",
 	} {
 		a, _ := settingsOf(t, one)

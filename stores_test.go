@@ -168,12 +168,13 @@ func TestBadAppChanges(t *testing.T) {
 	s := newServer(t)
 	s.mustLoad("", site(freePort(t), "sockudo {\napp_manager sqlite\n}"))
 	for body, want := range map[string]string{
-		`{"secrt": "x"}`:                             "secrt is unknown (did you mean secret?)",
-		`{"id": "other"}`:                            `id: \"other\" is not that of the path, \"chat\"`,
-		`{"max_connections": -1}`:                    "max_connections",
-		`{"limits": {"max_connections": "x"}}`:       "limits.max_connections",
-		`{"policy": {"limits": {"max_conns": 1}}}`:   "policy.limits.max_conns is unknown",
-		`{"webhooks": []}`:                           "webhooks is not supported yet",
+		`{"secrt": "x"}`:                           "secrt is unknown (did you mean secret?)",
+		`{"id": "other"}`:                          `id: \"other\" is not that of the path, \"chat\"`,
+		`{"max_connections": -1}`:                  "max_connections",
+		`{"limits": {"max_connections": "x"}}`:     "limits.max_connections",
+		`{"policy": {"limits": {"max_conns": 1}}}`: "policy.limits.max_conns is unknown",
+		`{"history": {}}`:                          "history is not supported yet",
+		`{"webhooks": [{"url": "https://a.example", "events": ["channel_ocupied"]}]}`: "webhook 1: events: channel_ocupied is unknown (did you mean channel_occupied?)",
 		`{"secret_overlap": "5"}`:                    "secret_overlap",
 		`{"key": "` + strings.Repeat("k", 256) + `"`: "",
 		`[]`: "must be an object",

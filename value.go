@@ -131,7 +131,7 @@ func ruleOf(f reflect.StructField) rule {
 		min:    f.Tag.Get("min"),
 		none:   f.Tag.Get("none") != "",
 		words:  strings.Fields(f.Tag.Get("words")),
-		secret: f.Name == "Secret",
+		secret: f.Name == "Secret" || f.Tag.Get("secret") != "",
 	}
 }
 

@@ -43,7 +43,21 @@ func visitValue(v reflect.Value, r rule, path string, f func(reflect.Value, rule
 		if v.IsNil() {
 			return nil
 		}
+		if v.Elem().Kind() != reflect.Struct {
+			return visitValue(v.Elem(), r, path, f)
+		}
 		return visit(v.Elem(), path, f)
+	case reflect.Map:
+		if v.Type().Elem().Kind() != reflect.Pointer {
+			return nil // what others read
+		}
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
+		for _, key := range keys {
+			if err := visitValue(v.MapIndex(key), r, join(path, key.String()), f); err != nil {
+				return err
+			}
+		}
 	case reflect.Slice:
 		if v.Type() == rawType {
 			return nil

@@ -33,7 +33,7 @@ type alias struct {
 
 var (
 	// laterOfPolicy are words that an app and its policy share.
-	laterOfPolicy = []string{"webhook", "webhooks", "recovery", "connection_recovery", "history", "presence_history"}
+	laterOfPolicy = []string{"recovery", "connection_recovery", "history", "presence_history"}
 	laterOfNames  = []string{"annotations_enabled", "delta", "channel_delta_compression"}
 )
 
@@ -46,7 +46,7 @@ var lexicons = map[reflect.Type]lexicon{
 		},
 		later: []string{
 			"recovery", "connection_recovery", "history",
-			"presence_history", "versioned_messages", "annotations", "delta_compression", "tag_filtering", "webhooks",
+			"presence_history", "versioned_messages", "annotations", "delta_compression", "tag_filtering",
 			"push", "ephemeral", "echo_control", "event_name_filtering", "ai_transport", "ably_compat",
 		},
 		caddys: map[string]string{
@@ -99,6 +99,18 @@ var lexicons = map[reflect.Type]lexicon{
 		later:  []string{"tcp_exporter", "channel_labels"},
 		caddys: map[string]string{"host": "a site with metrics", "port": "a site with metrics", "driver": "the metrics directive"},
 	},
+	reflect.TypeFor[WebhooksConfig](): {aliases: map[string]alias{
+		"batching": {"batching_enabled", nil}, "flush_interval_ms": {"flush_interval", unit("ms")},
+		"timeout_ms": {"timeout", unit("ms")}, "request_timeout_ms": {"timeout", unit("ms")},
+	}},
+	reflect.TypeFor[WebhookRetryConfig](): {aliases: map[string]alias{
+		"max_elapsed_time_ms": {"max_elapsed", unit("ms")}, "initial_backoff_ms": {"initial_backoff", unit("ms")}, "max_backoff_ms": {"max_backoff", unit("ms")},
+	}},
+	reflect.TypeFor[WebhookConfig](): {aliases: map[string]alias{"event_types": {"events", nil}, "request_timeout_ms": {"timeout", unit("ms")}}},
+	reflect.TypeFor[WebhookFilterConfig](): {aliases: map[string]alias{
+		"channel_prefix": {"prefix", nil}, "channel_suffix": {"suffix", nil}, "channel_pattern": {"pattern", nil},
+		"channel_namespaces": {"namespaces", nil}, "channel_namespace": {"namespace", nil},
+	}},
 	rateLimiterType: {aliases: map[string]alias{"api_rate_limit": {"api", nil}, "websocket_rate_limit": {"upgrades", nil}}},
 	reflect.TypeFor[RateConfig](): {
 		aliases: map[string]alias{"max_requests": {"max", nil}, "window_seconds": {"window", unit("s")}},

@@ -6,7 +6,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
-// Webhook is an endpoint that is told what happens in an app (HTTP API, section
+// Webhook is an endpoint that is told what happens in an app (HTTP API section
 // 9.3).
 type Webhook struct {
 	// URL is where requests are posted. Empty means that Lambda is invoked.

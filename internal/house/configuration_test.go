@@ -35,6 +35,9 @@ var titles = []struct{ kind, title, intro string }{
 	{"MessageRateConfig", "message_rate_limit", "In an app."},
 	{"NamespaceConfig", "namespace", "`namespace NAME { … }` in an app, any number of times. In JSON, an object in the list `channel_namespaces`."},
 	{"AppIdempotency", "idempotency of an app", ""},
+	{"WebhookConfig", "webhook", "`webhook URL { … }` in an app, any number of times. In JSON, an object in the list `webhooks`."},
+	{"WebhookFilterConfig", "filter", "In `webhook`."},
+	{"LambdaConfig", "lambda", "In `webhook`; in a Caddyfile `lambda FUNCTION REGION`."},
 	{"AppCacheConfig", "app_cache", "For app managers other than `memory`."},
 	{"ClusterConfig", "cluster_health", "For adapters between nodes."},
 	{"RateLimiterConfig", "rate_limiter", "`rate_limiter [DRIVER] { … }`. Words that are not listed belong to the driver."},
@@ -47,13 +50,15 @@ var titles = []struct{ kind, title, intro string }{
 	{"IdempotencyConfig", "idempotency", ""},
 	{"HTTPConfig", "http", ""},
 	{"CORSConfig", "cors", ""},
+	{"WebhooksConfig", "webhooks", ""},
+	{"WebhookRetryConfig", "retry", "In `webhooks` and in an app's `webhook`."},
 	{"MetricsConfig", "metrics", ""},
 }
 
 // kinds are what the types of fields are called in the documents.
 var kinds = map[string]string{
 	"Number": "number", "Duration": "duration", "Size": "size", "Switch": "`on` or `off`",
-	"string": "text", "[]string": "list", "json.RawMessage": "driver", "Databases": "drivers",
+	"string": "text", "[]string": "list", "json.RawMessage": "driver", "Databases": "drivers", "HeaderValues": "texts by name",
 }
 
 // configuration reads the types of the configuration.

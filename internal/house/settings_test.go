@@ -2,6 +2,7 @@ package house
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
 var update = flag.Bool("update", false, "write the generated tables of docs/")
@@ -75,6 +77,9 @@ var settings = []setting{
 	{"Cluster.Heartbeat", "cluster_health heartbeat"},
 	{"Cluster.NodeTimeout", "cluster_health node_timeout"},
 	{"Cluster.Cleanup", "cluster_health cleanup"},
+
+	{"Webhooks.Sink", "webhooks enabled"},
+	{"Webhooks.Debounce", "webhooks debounce"},
 
 	{"Drivers.Apps", "app_manager"},
 	{"Drivers.Adapter", "adapter"},
@@ -157,7 +162,7 @@ func metricsTable(t *testing.T) string {
 	hub := realtime.NewHub("docs")
 	defer hub.Close(t.Context())
 	all := new(registerer)
-	if err := hub.Metrics().Register(all, "sockudo_"); err != nil {
+	if err := errors.Join(hub.Metrics().Register(all, "sockudo_"), webhooks.NewBoard("docs").Metrics.Register(all, "sockudo_")); err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder

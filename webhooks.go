@@ -1,0 +1,105 @@
+package sockudo
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
+	"github.com/sockudo/caddy-sockudo/webhooks"
+)
+
+// webhookStop bounds what a configuration that goes away waits for requests under
+// way. Those that are cut off are sent again by the next one.
+const webhookStop = 3 * time.Second
+
+// openWebhooks makes what sends webhooks, if the definition has any. It sends from
+// the moment on when the configuration is current.
+func (t *tenure) openWebhooks(d *definition) error {
+	sink := &d.settings.Webhooks.Sink
+	if d.webhooks == nil {
+		if d.webhooksUnsent {
+			*sink = &unsent{log: t.log}
+		}
+		return nil
+	}
+	s := *d.webhooks
+	s.Apps, s.Queue = d.settings.Drivers.Apps, d.settings.Drivers.Queue
+	s.Log = t.log.With(zap.String("hub", t.hub.Name()))
+	if _, ok := s.Queue.(storage.DeadLetters); !ok && !d.lossyQueue {
+		return fmt.Errorf("webhooks: the queue %s keeps no requests that have failed for good; use another one, or write webhooks { allow_lossy_queue on }", d.drivers[kindQueue].driver)
+	}
+	t.delivery = webhooks.New(t.hub.board, s)
+	*sink = t.delivery
+	return nil
+}
+
+// startWebhooks begins to send.
+func (t *tenure) startWebhooks() {
+	if t.delivery == nil {
+		return
+	}
+	if err := t.delivery.Start(); err != nil {
+		t.log.Error("webhooks are queued and not sent", zap.String("hub", t.hub.Name()), zap.Error(err))
+	}
+}
+
+// stopWebhooks puts what waits into the queue and ends the workers. The queue of a
+// hub that ends is emptied before, if it would lose what it holds.
+func (t *tenure) stopWebhooks(ctx context.Context) error {
+	if t.delivery == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, webhookStop)
+	defer cancel()
+	if q, ok := t.queue.(storage.Drainer); ok && t.hubLease.last() && t.leases[kindQueue].last() {
+		if err := t.delivery.Flush(ctx); err == nil {
+			t.report("sending the last webhooks", q.Drain(ctx))
+		}
+	}
+	return t.delivery.Stop(ctx)
+}
+
+// currentDelivery is that of the current configuration, or nil.
+func (h *hub) currentDelivery() *webhooks.Delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if current := h.tenures[h.Generation()]; current != nil {
+		return current.delivery
+	}
+	return nil
+}
+
+// unsent is where events go of apps in a store that have webhooks, when nothing in
+// the configuration asks for them.
+type unsent struct {
+	log  *zap.Logger
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+// maxTold bounds the apps that are warned of one by one.
+const maxTold = 1000
+
+// Tell warns, once for each app.
+func (u *unsent) Tell(app string, _ []protocol.WebhookEvent, settled func(kept bool)) {
+	u.mu.Lock()
+	first := !u.told[app] && len(u.told) < maxTold
+	if first {
+		if u.told == nil {
+			u.told = map[string]bool{}
+		}
+		u.told[app] = true
+	}
+	u.mu.Unlock()
+	if first {
+		u.log.Warn("an app in the store has webhooks, and nothing is sent to them: write webhooks { enabled on }, or off to be told no more", zap.String("app", app))
+	}
+	if settled != nil {
+		settled(true)
+	}
+}
