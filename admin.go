@@ -55,6 +55,12 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 		ofHub("GET /sockudo/hubs/{hub}/health/live", adminLive),
 		ofHub("GET /sockudo/hubs/{hub}/health/ready", adminReady),
 		ofHub("GET /sockudo/hubs/{hub}/usage", adminUsage),
+		ofHub("GET /sockudo/hubs/{hub}/webhooks", adminWebhooks),
+		ofHub("GET /sockudo/hubs/{hub}/webhooks/dead", adminDeadWebhooks),
+		ofHub("DELETE /sockudo/hubs/{hub}/webhooks/dead", adminPurgeWebhooks),
+		ofHub("POST /sockudo/hubs/{hub}/webhooks/dead/replay", adminReplayWebhooks),
+		ofHub("GET /sockudo/hubs/{hub}/webhooks/dead/{key}", adminDeadWebhook),
+		ofHub("POST /sockudo/hubs/{hub}/webhooks/dead/{key}/replay", adminReplayWebhook),
 	}
 }
 

@@ -100,7 +100,9 @@ func adminPutApp(w http.ResponseWriter, r *http.Request, h *hub) error {
 		if err != nil {
 			return badRequest(err)
 		}
-		change.keep(app, there, time.Now())
+		if err := change.keep(app, there, time.Now()); err != nil {
+			return badRequest(err)
+		}
 		if err := storage.CheckApp(app); err != nil {
 			return badRequest(err)
 		}
@@ -218,10 +220,13 @@ func randomName(n int) string {
 }
 
 // keep takes over from the record what a change does not name: members that this
-// version has no use for, and secrets that are still good.
-func (c *AppChange) keep(app, there *storage.App, now time.Time) {
+// version has no use for, what was not shown, and secrets that are still good.
+func (c *AppChange) keep(app, there *storage.App, now time.Time) error {
 	if there == nil {
-		return
+		return keepHidden(app.Webhooks, nil)
+	}
+	if err := keepHidden(app.Webhooks, there.Webhooks); err != nil {
+		return err
 	}
 	app.Stored = there.Stored
 	app.PreviousSecrets = slices.DeleteFunc(slices.Clone(there.PreviousSecrets), func(p storage.PreviousSecret) bool {
@@ -232,6 +237,7 @@ func (c *AppChange) keep(app, there *storage.App, now time.Time) {
 		app.PreviousSecrets = append([]storage.PreviousSecret{{Secret: there.Secret, Until: until}}, app.PreviousSecrets...)
 	}
 	app.PreviousSecrets = app.PreviousSecrets[:min(len(app.PreviousSecrets), maxPreviousSecrets)]
+	return nil
 }
 
 // answerApp shows an app, with a secret if that has just been made.
@@ -242,6 +248,7 @@ func (h *hub) answerApp(w http.ResponseWriter, status int, app *storage.App, mad
 	}
 	shown := *app
 	shown.PreviousSecrets = nil
+	shown.Webhooks = hideWebhooks(app.Webhooks)
 	policy, err := storage.MarshalPolicy(&shown)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ func init() {
 		Short: "Looks after the realtime server of a running Caddy",
 		Long:  "Looks after the realtime server of a running Caddy, through its admin API.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(statusCommand())
+			cmd.AddCommand(statusCommand(), webhooksCommand())
 		},
 	})
 }
@@ -33,37 +33,57 @@ func statusCommand() *cobra.Command {
 		// An error is not a question of how to call the command.
 		SilenceUsage: true,
 	}
-	cmd.Flags().StringP("address", "", "", "The address of the admin API, if it is not the default one")
-	cmd.Flags().StringP("config", "c", "", "A configuration file that says where the admin API is")
-	cmd.Flags().StringP("adapter", "a", "", "The adapter of that configuration file")
-	cmd.Flags().BoolP("json", "", false, "Write JSON, as the admin API has it")
+	addFlags(cmd)
 	return cmd
 }
 
-func status(cmd *cobra.Command, _ []string) error {
+// addFlags adds those that say where the admin API is and how to write its answer.
+func addFlags(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringP("address", "", "", "The address of the admin API, if it is not the default one")
+	flags.StringP("config", "c", "", "A configuration file that says where the admin API is")
+	flags.StringP("adapter", "a", "", "The adapter of that configuration file")
+	flags.BoolP("json", "", false, "Write JSON, as the admin API has it")
+}
+
+// ask calls the admin API and reads its answer.
+func ask(cmd *cobra.Command, method, path string) ([]byte, error) {
 	flag := func(name string) string { return cmd.Flag(name).Value.String() }
 	address, err := caddycmd.DetermineAdminAPIAddress(flag("address"), nil, flag("config"), flag("adapter"))
 	if err != nil {
-		return fmt.Errorf("finding the admin API: %w", err)
+		return nil, fmt.Errorf("finding the admin API: %w", err)
 	}
-	resp, err := caddycmd.AdminAPIRequest(address, http.MethodGet, "/sockudo/hubs", nil, nil)
+	resp, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
-		return fmt.Errorf("asking the admin API: %w", err)
+		return nil, fmt.Errorf("asking the admin API: %w", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	if flag("json") == "true" {
+	return body, nil
+}
+
+// show writes an answer as it is, if that was asked for, or as write does.
+func show[T any](cmd *cobra.Command, body []byte, write func(io.Writer, T) error) error {
+	if cmd.Flag("json").Value.String() == "true" {
 		_, err := cmd.OutOrStdout().Write(body)
 		return err
 	}
-	var states []HubState
-	if err := json.Unmarshal(body, &states); err != nil {
+	var v T
+	if err := json.Unmarshal(body, &v); err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
-	return printHubs(cmd.OutOrStdout(), states)
+	return write(cmd.OutOrStdout(), v)
+}
+
+func status(cmd *cobra.Command, _ []string) error {
+	body, err := ask(cmd, http.MethodGet, "/sockudo/hubs")
+	if err != nil {
+		return err
+	}
+	return show(cmd, body, printHubs)
 }
 
 func printHubs(out io.Writer, states []HubState) error {

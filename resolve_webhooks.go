@@ -33,9 +33,9 @@ func (d *definition) resolveWebhooks(c *HubConfig) error {
 	if w != nil && !w.Enabled.or(true) {
 		return nil
 	}
-	any := slices.ContainsFunc(d.apps, func(a *storage.App) bool { return len(a.Webhooks) > 0 })
+	written := slices.ContainsFunc(d.apps, func(a *storage.App) bool { return len(a.Webhooks) > 0 })
 	stored := d.drivers[kindApps].driver != defaultDrivers[kindApps]
-	if !any && !(stored && (w != nil || c.QueueRaw != nil)) {
+	if !written && !(stored && (w != nil || c.QueueRaw != nil)) {
 		d.webhooksUnsent = stored
 		return nil
 	}
@@ -93,9 +93,12 @@ func (w *WebhooksConfig) readCA(s *webhooks.Settings) error {
 // checkTarget refuses a receiver that no request could reach. plain says that
 // others could read what is sent to it.
 func checkTarget(w *storage.Webhook, allowPrivate bool) (plain bool, err error) {
-	u, err := url.Parse(w.URL)
-	if w.URL == "" || err != nil {
+	if w.URL == "" {
 		return false, nil
+	}
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return false, errors.New("url: it cannot be read")
 	}
 	host := strings.ToLower(u.Hostname())
 	private := host == "localhost" || strings.HasSuffix(host, ".localhost")
@@ -201,7 +204,7 @@ func (w *WebhookConfig) checkTarget(r *storage.Webhook) error {
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		return errors.New("url: it is no URL such as https://example.com/hooks")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("url: it begins with %s: and must begin with https: or http:", u.Scheme)
+		return fmt.Errorf("url: its scheme is %s, and must be https or http", u.Scheme)
 	case u.Fragment != "":
 		return errors.New("url: it has a fragment, which is never sent")
 	}

@@ -64,16 +64,6 @@ func (t *tenure) stopWebhooks(ctx context.Context) error {
 	return t.delivery.Stop(ctx)
 }
 
-// currentDelivery is that of the current configuration, or nil.
-func (h *hub) currentDelivery() *webhooks.Delivery {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if current := h.tenures[h.Generation()]; current != nil {
-		return current.delivery
-	}
-	return nil
-}
-
 // unsent is where events go of apps in a store that have webhooks, when nothing in
 // the configuration asks for them.
 type unsent struct {

@@ -45,7 +45,7 @@ func TestWebhookRefusals(t *testing.T) {
 		}
 	}
 	for hook, want := range map[string]string{
-		`{"url": "ftp://a.example", "events": ["cache_miss"]}`:                                                      "app demo: webhook 1: url: it begins with ftp: and must begin with https: or http:",
+		`{"url": "ftp://a.example", "events": ["cache_miss"]}`:                                                      "app demo: webhook 1: url: its scheme is ftp, and must be https or http",
 		`{"url": "a.example", "events": ["cache_miss"]}`:                                                            "app demo: webhook 1: url: it is no URL such as https://example.com/hooks",
 		`{"url": "https://a.example/#x", "events": ["cache_miss"]}`:                                                 "app demo: webhook 1: url: it has a fragment, which is never sent",
 		`{"events": ["cache_miss"]}`:                                                                                "app demo: webhook 1: it needs an URL, or a function in lambda",

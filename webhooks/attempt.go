@@ -29,6 +29,7 @@ func (d *Delivery) attempt(ctx context.Context, queued storage.Job, j *job, app 
 	}
 	r := d.call(ctx, by, m, j.App)
 	switch r.verdict {
+	case failed, refused:
 	case delivered:
 		d.board.ended(queued.ID)
 		d.board.Metrics.deliveries.WithLabelValues(j.App).Inc()

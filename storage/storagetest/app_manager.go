@@ -77,12 +77,12 @@ func someApps() []*storage.App {
 		Idempotency: storage.AppIdempotency{Enabled: &off, TTL: 16 * time.Second},
 		Webhooks: []storage.Webhook{
 			{
-				URL: "https://u:p@hooks.example/a?b=c", EventTypes: []string{"channel_occupied", "member_added", "of_later"},
+				URL: "https://hooks.example/a?b=c&d=%C3%BC", EventTypes: []string{"channel_occupied", "member_added", "of_later"},
 				Filter:  storage.WebhookFilter{Prefix: "private-", Suffix: "-live", Pattern: `^private-.*$`, Namespaces: []string{"chat", "orders"}},
 				Headers: map[string]string{"X-Env": weird}, Timeout: 1500 * time.Millisecond,
 				Retry: &storage.WebhookRetry{MaxAttempts: 5, MaxElapsed: time.Minute, InitialBackoff: time.Second, MaxBackoff: 10 * time.Second},
 			},
-			{URL: "https://u:p@hooks.example/a?b=c", Retry: &storage.WebhookRetry{Off: true}},
+			{URL: "https://hooks.example/a?b=c&d=%C3%BC", Retry: &storage.WebhookRetry{Off: true}},
 			{Lambda: &storage.Lambda{FunctionName: "fn", Region: "eu-west-1"}, EventTypes: []string{"cache_miss"}},
 		},
 		PreviousSecrets: []storage.PreviousSecret{{Secret: "old" + weird, Until: time.Unix(2000000000, 0)}},
