@@ -126,18 +126,23 @@ func TestReloadsLoseNoWebhook(t *testing.T) {
 	go func() {
 		n := 0
 		defer func() { done <- n }()
-		for ; ; n++ {
+		for ; ; n += 10 {
 			select {
 			case <-stop:
 				return
 			default:
-				tellHub(t, occupiedEvent(fmt.Sprint("c", n)))
+				var events []protocol.WebhookEvent
+				for i := range 10 {
+					events = append(events, occupiedEvent(fmt.Sprint("c", n+i)))
+				}
+				tellHub(t, events...)
 			}
 		}
 	}()
 	for i := 1; i <= 6; i++ {
 		s.mustLoad("", r.site(port, fmt.Sprint(i), []string{"", "queue memory"}[i%2]))
-		time.Sleep(30 * time.Millisecond)
+		before := r.got()
+		eventually(t, "another event", func() bool { return r.got() > before })
 	}
 	close(stop)
 	n := <-done
@@ -150,7 +155,7 @@ func TestReloadsLoseNoWebhook(t *testing.T) {
 			twice++
 		}
 	}
-	if r.keys["6"] == 0 || n < 20 {
+	if r.keys["6"] == 0 || n < 60 {
 		t.Errorf("%d events, and requests by key are %v", n, r.keys)
 	}
 	t.Logf("FIGURE webhooks over 6 reloads that change the endpoint and the queue: %d events told, %d lost, %d told twice", n, n-len(r.events), twice)
