@@ -152,7 +152,7 @@ func (t *tenure) end() {
 	delete(t.hub.tenures, t.generation)
 	t.hub.mu.Unlock()
 	t.hub.tune()
-	t.report("stopping webhooks", await(ctx, "stopping webhooks", func() error { return t.stopWebhooks(ctx) }))
+	t.report("stopping webhooks", t.stopWebhooks())
 	t.handOver(ctx)
 	for _, kind := range sortedKeys(t.leases) {
 		t.report("closing a driver", t.leases[kind].release())

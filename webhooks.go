@@ -50,18 +50,19 @@ func (t *tenure) startWebhooks() {
 
 // stopWebhooks puts what waits into the queue and ends the workers. The queue of a
 // hub that ends is emptied before, if it would lose what it holds.
-func (t *tenure) stopWebhooks(ctx context.Context) error {
+func (t *tenure) stopWebhooks() error {
 	if t.delivery == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, webhookStop)
+	// Its own time, whatever leaving the hub has taken.
+	ctx, cancel := context.WithTimeout(context.Background(), webhookStop)
 	defer cancel()
 	if q, ok := t.queue.(storage.Drainer); ok && t.hubLease.last() && t.leases[kindQueue].last() {
 		if err := t.delivery.Flush(ctx); err == nil {
 			t.report("sending the last webhooks", q.Drain(ctx))
 		}
 	}
-	return t.delivery.Stop(ctx)
+	return await(ctx, "stopping webhooks", func() error { return t.delivery.Stop(ctx) })
 }
 
 // unsent is where events go of apps in a store that have webhooks, when nothing in
