@@ -23,7 +23,7 @@ type floor string
 const (
 	protocol  floor = "realtime/protocol" // standard library only
 	leaf      floor = "internal"          // standard library only
-	standIn   floor = "internal/cqltest"  // servers of our own, for tests only
+	standIn   floor = "internal/…test"    // servers for tests only
 	common    floor = "internal/words"    // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	live      floor = "realtime"
@@ -41,7 +41,7 @@ const (
 var mayImport = map[floor][]floor{
 	protocol:  {},
 	leaf:      {},
-	standIn:   {},
+	standIn:   {leaf},
 	contracts: {protocol, leaf},
 	live:      {contracts, protocol, leaf},
 	pushing:   {contracts, protocol, leaf},
@@ -71,7 +71,7 @@ func floorOf(dir string) floor {
 		switch rest {
 		case "words":
 			return common
-		case "cqltest":
+		case "cqltest", "natstest", "redistest":
 			return standIn
 		}
 		return leaf

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/freeport"
 )
 
 const (
@@ -152,14 +154,9 @@ func (s *Server) signal(signal syscall.Signal) (ended chan struct{}) {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	port, err := freeport.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	addr, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("%v is no address with a port", listener.Addr())
-	}
-	return addr.Port
+	return port
 }

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/freeport"
 )
 
 const (
@@ -83,16 +85,11 @@ func Start(t T, args ...string) *Server {
 // FreePort is a port of loopback that nobody listens on.
 func FreePort(t T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	port, err := freeport.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	addr, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("%v is no address with a port", listener.Addr())
-	}
-	return addr.Port
+	return port
 }
 
 // Addr is HOST:PORT.
