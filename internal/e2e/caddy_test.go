@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,13 +13,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/freeport"
 )
 
 // serverBinary is the server of this suite: Caddy with this module and the modules of
@@ -28,7 +30,12 @@ var serverBinary string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if slices.Contains(os.Args, "-test.short=true") {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "3"); err != nil { // tests that run side by side wait most of the time
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if testing.Short() {
 		return m.Run() // every test skips itself
 	}
 	dir, err := os.MkdirTemp("", "e2e")
@@ -126,12 +133,11 @@ http://127.0.0.1:` + port + `, https://localhost:` + c.secure + ` {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	return strconv.Itoa(port)
 }
 
 func start(t *testing.T, cfg config) *caddy {

@@ -69,7 +69,7 @@ func (w *crowd) wentOnce(k *conn, r *roster, came int) {
 //
 // Checklist: configuration 58, 59, 60
 func TestClusterNodeIsKilled(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, kinds, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, "")
 		stay, dead := c.nodes[:2], c.nodes[2]
 		w := c.crowd(dead)
@@ -117,14 +117,44 @@ func TestClusterNodeIsKilled(t *testing.T) {
 			t.Errorf("of the node that was killed %v", lost)
 		}
 		t.Logf("FIGURE %s: what the killed node had accepted, on others %v", t.Name(), lost)
-	}, "nats")
+	})
+}
+
+// A node that is killed and started again at once is two for a while: the old one,
+// whose guests are ghosts until it is given up, and the new one. A guest who comes
+// back meanwhile was never away.
+//
+// Checklist: configuration 59
+func TestClusterNodeRestartsAtOnce(t *testing.T) {
+	onEngines(t, []string{"nats"}, func(t *testing.T, e *engine) {
+		c := startCluster(t, e.everywhere, "")
+		host := c.nodes[2]
+		w := c.crowd(host)
+		began := time.Now()
+		host.kill()
+		host.launch(host.text(host.at, ""))
+		host.up()
+		host.dial("http").join(room, "guest-0")
+		returned := time.Since(began)
+		var took time.Duration
+		for _, k := range w.watchers[:2] {
+			r := k.sees(room, "both", "guest-0", "watcher-n0", "watcher-n1")
+			took = time.Since(began)
+			if r.removed["guest-1"] != 1 || r.removed["guest-0"] > 0 && returned < 7*time.Second {
+				t.Errorf("removed were %v, of whom guest-0 came back after %v", r.removed, returned)
+			}
+		}
+		c.together()
+		c.agree(c.nodes, 4, "both", "guest-0", "watcher-n0", "watcher-n1")
+		t.Logf("FIGURE %s: a killed node started again, its first guest back after %v and never away for others; %d ghosts gone after %v", t.Name(), returned.Round(time.Millisecond), len(w.guests), took.Round(time.Millisecond))
+	})
 }
 
 // A node that stands still for longer than node_timeout is given up by the others,
 // and is one of them again when it goes on.
 func TestClusterNodeStandsStill(t *testing.T) {
 	const still = 20 * time.Second
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, single, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, "")
 		w := c.crowd(c.nodes[2])
 		f := c.traffic()
@@ -165,5 +195,5 @@ func TestClusterNodeStandsStill(t *testing.T) {
 			t.Errorf("on the node itself %v, on others %v", local, remote)
 		}
 		t.Logf("FIGURE %s: a node that stood still for %v was given up after %v and is back %v after it goes on; 0 ghosts, no member event twice", t.Name(), still, took.Round(time.Millisecond), back.Round(time.Millisecond))
-	}, "nats")
+	})
 }

@@ -92,7 +92,7 @@ func (c *cluster) sum(name string) (sum float64) {
 //
 // Checklist: configuration 63, 64
 func TestClusterEngineRestarts(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, single, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, quick)
 		watchers := c.members()
 		f := c.traffic()
@@ -124,7 +124,44 @@ func TestClusterEngineRestarts(t *testing.T) {
 		}
 		t.Logf("FIGURE %s: engine away for %v, all nodes one again %v after it is back; %d of %d events for other nodes lost, %v counted as dropped", t.Name(),
 			outage.Round(time.Millisecond), back.Round(time.Millisecond), remote.lost, remote.events, dropped)
-	}, allEngines...)
+	})
+}
+
+// A master is killed under load and a replica takes its place: for the nodes that is
+// an outage which ends by itself.
+//
+// Checklist: configuration 63
+func TestClusterFailover(t *testing.T) {
+	onEngines(t, []string{"sentinel", "redis_cluster", "redis_cluster sharded"}, func(t *testing.T, e *engine) {
+		if e.prepare != nil {
+			e.prepare()
+		}
+		c := startCluster(t, e.everywhere, patient)
+		watchers := c.members()
+		f := c.traffic()
+		f.flows(50)
+		began := time.Now()
+		e.failOver()
+		took := time.Since(began)
+		began = time.Now()
+		f.flows(50)
+		flows := time.Since(began)
+		for _, n := range c.nodes {
+			n.up()
+		}
+		c.nodes[2].dial("http").join(room, "late")
+		for _, k := range watchers {
+			if r := k.sees(room, "late", "n0", "n1", "n2"); len(r.removed) > 0 {
+				t.Errorf("members were removed: %v", r.removed)
+			}
+		}
+		c.together()
+		c.agree(c.nodes, 4, "late", "n0", "n1", "n2")
+		local, remote := f.finish()
+		f.lossOnly(local, remote)
+		t.Logf("FIGURE %s: a master killed, another in its place after %v, events of all nodes come everywhere %v later; %d of %d events for other nodes lost; no socket closed", t.Name(),
+			took.Round(time.Millisecond), flows.Round(time.Millisecond), remote.lost, remote.events)
+	})
 }
 
 // partition is a cluster of which the third node reaches the engine by a proxy.
@@ -145,7 +182,7 @@ func partition(t *testing.T, e *engine) (*cluster, *outage.Proxy) {
 func TestClusterSplitBrain(t *testing.T) {
 	for name, part := range map[string]func(*outage.Proxy){"Cut": (*outage.Proxy).Cut, "Stall": (*outage.Proxy).Stall} {
 		t.Run(name, func(t *testing.T) {
-			onEngines(t, func(t *testing.T, e *engine) { splitBrain(t, e, part) }, "nats")
+			onEngines(t, single, func(t *testing.T, e *engine) { splitBrain(t, e, part) })
 		})
 	}
 }

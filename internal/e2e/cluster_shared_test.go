@@ -15,7 +15,7 @@ import (
 //
 // Checklist: configuration 52, 53, 54, 56, 57, 76
 func TestClusterShares(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, kinds, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, patient)
 		a, b, last := c.nodes[0], c.nodes[1], c.nodes[2]
 
@@ -89,33 +89,6 @@ func TestClusterShares(t *testing.T) {
 		first.sees(room, "ada")
 		c.agree(c.nodes, 1, "ada")
 		t.Logf("FIGURE %s: watchlists, events for users, force_reconnect (4200), terminate_connections (4009), cache channels, one publish for 4 calls with one key, and the same /channels, channel and /users from %d nodes", t.Name(), len(c.nodes))
-	}, allEngines...)
-}
-
-// occurrences is how many frames have all parts in them.
-func (k *conn) occurrences(parts ...string) (n int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-next:
-	for _, frame := range k.frames {
-		for _, part := range parts {
-			if !strings.Contains(frame, part) {
-				continue next
-			}
-		}
-		n++
-	}
-	return n
-}
-
-// expectClosed waits until a connection was closed with a code.
-func (k *conn) expectClosed(code int) {
-	k.t.Helper()
-	until(k.t, fmt.Sprint("close with ", code), func() error {
-		if err := k.closed(); !isClosed(err, code) {
-			return fmt.Errorf("it is closed by: %w", err)
-		}
-		return nil
 	})
 }
 
@@ -125,7 +98,7 @@ func (k *conn) expectClosed(code int) {
 // Checklist: configuration 93, 94
 func TestClusterConnectionsPerIP(t *testing.T) {
 	const lease, limit = 5 * time.Second, 6
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, []string{"nats"}, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, patient+"rate_limiter redis {\naddress STORE\nlease "+lease.String()+"\nlimits {\nconnection_per_ip 6\n}\napi 1000000 60s\nupgrades 1000000 60s\n}\n")
 		var sockets []*conn
 		for i := range limit {
@@ -173,5 +146,5 @@ func TestClusterConnectionsPerIP(t *testing.T) {
 			}
 		}
 		t.Logf("FIGURE %s: the %dth socket of an address refused by each of 3 nodes; places of a killed node free after %v, with a lease of %v", t.Name(), limit+1, took.Round(time.Millisecond), lease)
-	}, "nats")
+	})
 }

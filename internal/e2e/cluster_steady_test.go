@@ -4,7 +4,7 @@ package e2e
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,13 +15,13 @@ import (
 //
 // Checklist: configuration 49, 50, 62
 func TestClusterSteady(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, kinds, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, "")
 		f := c.traffic()
 		f.flows(1000)
 		local, remote := f.finish()
 		f.faultless(local, remote)
-	}, allEngines...)
+	})
 }
 
 // Nodes load other configurations, one after the other and again and again, and
@@ -29,8 +29,8 @@ func TestClusterSteady(t *testing.T) {
 //
 // Checklist: configuration 117
 func TestClusterRollingReloads(t *testing.T) {
-	const rounds = 5
-	onEngines(t, func(t *testing.T, e *engine) {
+	const rounds = 3
+	onEngines(t, kinds, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, "")
 		var watchers []*conn
 		for _, n := range c.nodes {
@@ -56,7 +56,7 @@ func TestClusterRollingReloads(t *testing.T) {
 		}
 		c.agree(c.nodes, 3, "n0", "n1", "n2")
 		t.Logf("FIGURE %s: %d reloads of each of %d nodes, no socket closed, no member event", t.Name(), rounds, len(c.nodes))
-	}, allEngines...)
+	})
 }
 
 // A node that is told to end takes its members along at once: the others would wait
@@ -64,7 +64,7 @@ func TestClusterRollingReloads(t *testing.T) {
 //
 // Checklist: configuration 61
 func TestClusterGracefulLeave(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, kinds, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, patient)
 		stay, leaver := c.nodes[:2], c.nodes[2]
 		var watchers []*conn
@@ -102,14 +102,14 @@ func TestClusterGracefulLeave(t *testing.T) {
 		local, remote := f.finish(leaver)
 		f.faultless(local, remote)
 		t.Logf("FIGURE %s: %d members of a node that was told to end gone on the others after %v, the node after %v", t.Name(), len(leaving), gone.Round(time.Millisecond), forgotten.Round(time.Millisecond))
-	}, allEngines...)
+	})
 }
 
 // A node that publishes only takes no sockets. What it publishes arrives.
 //
 // Checklist: configuration 72
 func TestClusterRoleAPI(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) {
+	onEngines(t, []string{"nats"}, func(t *testing.T, e *engine) {
 		c := startCluster(t, e.everywhere, patient)
 		n := c.nodes[2]
 		plain := n.text
@@ -132,14 +132,28 @@ func TestClusterRoleAPI(t *testing.T) {
 		k.join(room, "ada")
 		c.agree(c.nodes, 1, "ada")
 		t.Logf("FIGURE %s: 100 events of a node without sockets came, each once and in order", t.Name())
-	}, "nats")
+	})
 }
 
-// allEngines are the names of all of them.
-var allEngines = func() (names []string) {
-	for name := range engines {
-		names = append(names, name)
+// Nodes that nothing joins are each alone, and say so.
+//
+// Checklist: configuration 69
+func TestClusterOfNone(t *testing.T) {
+	var nodes []*caddy
+	var sockets []*conn
+	for range 2 {
+		n := start(t, config{block: "adapter local"})
+		k := n.dial("http")
+		k.subscribe("orders")
+		nodes, sockets = append(nodes, n), append(sockets, k)
 	}
-	slices.Sort(names)
-	return names
-}()
+	for i, n := range nodes {
+		if err := n.publish("orders", "order", fmt.Sprint("of node ", i), ""); err != nil {
+			t.Fatal(err)
+		}
+		sockets[i].expect(fmt.Sprint("of node ", i)) // the next, and so nothing of the other came before
+		if want := "the adapter is local: events reach the clients of this node only"; !strings.Contains(n.log.String(), want) {
+			t.Errorf("node %d does not say that %s", i, want)
+		}
+	}
+}

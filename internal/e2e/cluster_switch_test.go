@@ -7,19 +7,21 @@ import (
 	"time"
 )
 
-// mostLostBySwitch is how many events for other nodes may be lost while nodes are on
-// different engines, each counted once for every socket that misses it.
-const mostLostBySwitch = 1_000_000
+// mostReorderedBySwitch is how many events of other nodes may be overtaken, each
+// counted for every socket. The first event that a node publishes on the new engine may
+// arrive there before the one that it has published just before on the old engine alone.
+// It is 0 when that is mended.
+const mostReorderedBySwitch = 60
 
 // All nodes change to another engine and back by reloads, one node after the other,
-// under load: no socket is closed and no member goes, no node misses an event of its
-// own, and in the end all is as before.
+// under load. While some use the one and some the other, nothing is lost either: no
+// socket is closed, no member goes, and every event comes everywhere, once.
 func TestClusterSwitchesEngine(t *testing.T) {
-	for _, pair := range switches {
-		t.Run(pair[0]+" to "+pair[1], func(t *testing.T) {
-			onEngines(t, func(t *testing.T, from *engine) {
+	for _, pair := range [][]string{{"nats", "redis"}, {"redis", "redis_cluster sharded"}} {
+		t.Run("to "+pair[1], func(t *testing.T) {
+			onEngines(t, pair[:1], func(t *testing.T, from *engine) {
 				switchEngine(t, from, engines[pair[1]](t))
-			}, pair[0])
+			})
 		})
 	}
 }
@@ -34,7 +36,7 @@ func switchEngine(t *testing.T, from, to *engine) {
 		began := time.Now()
 		for i, n := range c.nodes {
 			n.reload(e.everywhere(i))
-			f.flowsAtHome(10)
+			f.flows(10)
 		}
 		windows += time.Since(began)
 		f.flows(50)
@@ -43,8 +45,8 @@ func switchEngine(t *testing.T, from, to *engine) {
 	c.together()
 	local, remote := f.finish()
 	f.faultless(local)
-	if remote.lost > mostLostBySwitch || remote.repeated+remote.reordered > 0 {
-		t.Errorf("on other nodes %v, want at most %d lost", remote, mostLostBySwitch)
+	if remote.lost+remote.repeated > 0 || remote.reordered > mostReorderedBySwitch {
+		t.Errorf("on other nodes %v, want at most %d reordered", remote, mostReorderedBySwitch)
 	}
 	for _, k := range watchers {
 		if r := k.sees(room, everybody...); len(r.removed) > 0 {
@@ -52,6 +54,6 @@ func switchEngine(t *testing.T, from, to *engine) {
 		}
 	}
 	c.agree(c.nodes, 3, everybody...)
-	t.Logf("FIGURE %s: there and back by reloads of one node after the other, %v with nodes on different engines; no socket closed, no member event; %d of %d events for other nodes lost", t.Name(),
-		windows.Round(time.Millisecond), remote.lost, remote.events)
+	t.Logf("FIGURE %s: there and back by reloads of one node after the other, %v with nodes on different engines; no socket closed, no member event; of %d events for other nodes %d lost and %d reordered", t.Name(),
+		windows.Round(time.Millisecond), remote.events, remote.lost, remote.reordered)
 }
