@@ -26,6 +26,7 @@ type options struct {
 	scenarios string
 	servers   string
 	gate      bool
+	cluster   bool
 	json      string
 	markdown  string
 }
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&o.scenarios, "scenarios", "", "comma-separated names, all when empty: "+strings.Join(names(plan(false)), ", "))
 	flag.StringVar(&o.servers, "servers", "textbook,ours", "comma-separated servers to measure")
 	flag.BoolVar(&o.gate, "gate", false, "exit with 1 unless all gates are met")
+	flag.BoolVar(&o.cluster, "cluster", false, "compare one node with two and three, over the Redis and the NATS of this machine")
 	flag.StringVar(&o.json, "json", "", "write every single run to this file as JSON")
 	flag.StringVar(&o.markdown, "md", "", "write the table to this file as well")
 	flag.Parse()
@@ -60,6 +62,9 @@ func run(ctx context.Context, o options) error {
 	if o.rounds < 1 || o.rounds > 20 || flag.NArg() > 0 {
 		return errors.New("1 to 20 rounds, and no arguments besides flags")
 	}
+	if o.cluster {
+		return inTemporary(func(dir string) error { return runCluster(ctx, o, dir) })
+	}
 	cases, err := choose(plan(o.quick), o.scenarios)
 	if err != nil {
 		return err
@@ -68,21 +73,28 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	return inTemporary(func(dir string) error {
+		for i := range servers {
+			if err := servers[i].build(ctx, dir); err != nil {
+				return err
+			}
+		}
+		runs, err := measure(ctx, dir, servers, cases, o.rounds)
+		if err != nil {
+			return err
+		}
+		return publish(o, cases, runs)
+	})
+}
+
+// inTemporary runs f with a directory that is gone afterwards.
+func inTemporary(f func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return fmt.Errorf("temporary directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	for i := range servers {
-		if err := servers[i].build(ctx, dir); err != nil {
-			return err
-		}
-	}
-	runs, err := measure(ctx, dir, servers, cases, o.rounds)
-	if err != nil {
-		return err
-	}
-	return publish(o, cases, runs)
+	return f(dir)
 }
 
 // publish prints and writes the outcome, and judges it when asked to.

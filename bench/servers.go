@@ -94,7 +94,7 @@ func (s *server) build(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("module root: %w", err)
 	}
-	s.binary = filepath.Join(dir, s.name)
+	s.binary = filepath.Join(dir, filepath.Base(s.source))
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.binary, s.source) //nolint:gosec // a package of this module
 	cmd.Dir = filepath.Dir(string(bytes.TrimSpace(root)))
 	if output, err := cmd.CombinedOutput(); err != nil {

@@ -110,7 +110,11 @@ func valuesOf(c benchCase, f figure, runs []singleRun, server string) (values []
 // steadier than the ratio of the medians, because noise on the machine lasts
 // longer than two neighbouring runs.
 func ratioOf(c benchCase, f figure, runs []singleRun) (float64, bool) {
-	ours, textbook := valuesOf(c, f, runs, oursName), valuesOf(c, f, runs, textbookName)
+	return ratioBetween(c, f, runs, oursName, textbookName)
+}
+
+func ratioBetween(c benchCase, f figure, runs []singleRun, over, under string) (float64, bool) {
+	ours, textbook := valuesOf(c, f, runs, over), valuesOf(c, f, runs, under)
 	var ratios []float64
 	for i := range min(len(ours), len(textbook)) {
 		if textbook[i] > 0 {

@@ -56,7 +56,7 @@ func (o Idle) Run(ctx context.Context, target Target) (Result, error) {
 		return Result{}, err
 	}
 	rest(ctx, o.Settle)
-	settled, err := readUsage(target.PID)
+	settled, err := target.usage()
 	if err != nil {
 		return Result{}, err
 	}

@@ -127,7 +127,7 @@ type sample struct {
 
 // takeSample reads the clocks; count and reads are the caller's.
 func takeSample(target Target) (sample, error) {
-	server, err := readUsage(target.PID)
+	server, err := target.usage()
 	if err != nil {
 		return sample{}, err
 	}

@@ -35,8 +35,8 @@ type swarmOptions struct {
 // field belongs to the loop; others reach them through call only.
 type swarm struct {
 	swarmOptions
-	target  Target
-	address *syscall.SockaddrInet4
+	target    Target
+	addresses []*syscall.SockaddrInet4
 
 	epoll, wakeup int
 	calls         chan func()
@@ -70,7 +70,7 @@ type tally struct {
 
 // startSwarm starts the loop, which begins to open connections at once.
 func startSwarm(target Target, options swarmOptions) (*swarm, error) {
-	address, err := target.sockaddr()
+	addresses, err := target.sockaddrs()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func startSwarm(target Target, options swarmOptions) (*swarm, error) {
 		return nil, err
 	}
 	s := &swarm{
-		swarmOptions: options, target: target, address: address,
+		swarmOptions: options, target: target, addresses: addresses,
 		calls: make(chan func(), 1), done: make(chan struct{}),
 		scratch: make([]byte, scratchSize),
 	}

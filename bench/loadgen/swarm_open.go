@@ -33,7 +33,7 @@ func (s *swarm) connect(c *session) error {
 		s.byFD = append(s.byFD, make([]*session, 1024)...)
 	}
 	s.byFD[fd] = c
-	if err := syscall.Connect(fd, s.address); err != nil && !errors.Is(err, syscall.EINPROGRESS) {
+	if err := syscall.Connect(fd, s.addresses[c.number%len(s.addresses)]); err != nil && !errors.Is(err, syscall.EINPROGRESS) {
 		return fmt.Errorf("connect: %w", err)
 	}
 	return s.watch(fd, syscall.EPOLL_CTL_ADD, syscall.EPOLLOUT)

@@ -34,6 +34,17 @@ type Target struct {
 	AppID, Key, Secret string
 	// PID is the server's process, whose CPU clock and memory are read.
 	PID int
+	// Others are more nodes of the same cluster. Connections are spread evenly over
+	// all nodes, publishes go to the first, and usage is the sum.
+	Others []Node
+}
+
+// Node is another node of a target.
+type Node struct {
+	// Addr is as that of the Target.
+	Addr string
+	// PID is the node's process.
+	PID int
 }
 
 // sockaddr is the target in the form that connect(2) takes. It refuses every
@@ -47,6 +58,45 @@ func (t Target) sockaddr() (*syscall.SockaddrInet4, error) {
 		return nil, fmt.Errorf("%w: target %s is not an IPv4 loopback address", errBounds, t.Addr)
 	}
 	return &syscall.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}, nil
+}
+
+// sockaddrs are those of all nodes.
+func (t Target) sockaddrs() ([]*syscall.SockaddrInet4, error) {
+	var all []*syscall.SockaddrInet4
+	for _, address := range t.addresses() {
+		node := t
+		node.Addr = address
+		parsed, err := node.sockaddr()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, parsed)
+	}
+	return all, nil
+}
+
+func (t Target) addresses() []string {
+	all := []string{t.Addr}
+	for _, node := range t.Others {
+		all = append(all, node.Addr)
+	}
+	return all
+}
+
+// usage is the sum over all nodes.
+func (t Target) usage() (usage, error) {
+	sum, err := readUsage(t.PID)
+	for _, node := range t.Others {
+		if err != nil {
+			break
+		}
+		var u usage
+		u, err = readUsage(node.PID)
+		sum.cpu += u.cpu
+		sum.rss += u.rss
+		sum.writes += u.writes
+	}
+	return sum, err
 }
 
 // Scenario is one kind of load with its options.
