@@ -39,6 +39,8 @@ type busNode struct {
 	watch   []func(bool)
 	// twice delivers everything two times.
 	twice bool
+	// slow holds back everything for a time.
+	slow time.Duration
 }
 
 func (b *bus) open(t *testing.T) *busNode {
@@ -67,6 +69,11 @@ func (n *busNode) run() {
 		n.mu.Lock()
 		for len(n.inbox) == 0 && !n.gone {
 			n.wake.Wait()
+		}
+		if n.slow > 0 {
+			n.mu.Unlock()
+			time.Sleep(n.slow)
+			n.mu.Lock()
 		}
 		inbox, deliver, gone := n.inbox, n.deliver, n.gone
 		n.inbox = nil

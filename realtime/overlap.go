@@ -106,19 +106,12 @@ func (h *Hub) delivery(adapter storage.Adapter) func(*protocol.Envelope) {
 	if !ok {
 		return h.deliver
 	}
+	events := &lagging{hub: h, adapter: between}
 	return func(e *protocol.Envelope) {
-		switch {
-		case e.Kind == protocol.KindControl:
+		if e.Kind == protocol.KindControl {
 			h.cluster.hear(e, between)
-		case e.Node != "" && len(h.cluster.adapters()) > 1:
-			// One node's envelopes one after the other: while one is being delivered, the
-			// next must not come by way of the other adapter.
-			delivering := h.cluster.window.of(e.Node)
-			delivering.order.Lock()
-			defer delivering.order.Unlock()
-			h.deliver(e)
-		default:
-			h.deliver(e)
+		} else {
+			events.deliver(e)
 		}
 	}
 }
