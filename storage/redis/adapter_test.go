@@ -81,7 +81,6 @@ func adapterSuites(t *testing.T, o Options, a AdapterOptions) {
 
 // Checklist: configuration 63, 64
 func TestAdapterOutage(t *testing.T) {
-	t.Parallel()
 	server := redistest.Start(t)
 	storagetest.Engine(t, engineOf(t, "single", at(server)))
 	storagetest.TestAdapterOutage(t, server.Addr(), func(t *testing.T, address string) storage.Adapter {
