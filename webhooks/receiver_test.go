@@ -240,3 +240,7 @@ func status(codes ...int) func(http.ResponseWriter, *http.Request, int) {
 		}
 	}
 }
+
+func storageEvents(channel string) []protocol.WebhookEvent {
+	return []protocol.WebhookEvent{occupied(channel)}
+}
