@@ -24,7 +24,9 @@ const allowedOrigin = "https://allowed.example.com"
 type caddyfile struct {
 	Host                          string
 	Plain, TLS, Admin, HTTP, TLS2 int
-	Site                          string
+	// Hooks is where the app hooked has the receiver of its webhook.
+	Hooks int
+	Site  string
 	// MaxEventName is the limit that reloads change, in bytes.
 	MaxEventName int
 	// Extra is put into the sockudo block as it is.
@@ -58,6 +60,18 @@ var caddyfileText = template.Must(template.New("Caddyfile").Parse(`{
 			key guarded-key
 			secret guarded-secret
 			allowed_origins https://allowed.example.com
+		}
+		app hooked {
+			key hooked-key
+			secret hooked-secret
+			enable_client_messages on
+			webhook http://{{.Host}}:{{.Hooks}}/hooks {
+				events channel_occupied member_added client_event
+			}
+		}
+		webhooks {
+			allow_private on
+			flush_interval 20ms
 		}
 {{- with .Extra}}
 		{{.}}

@@ -47,13 +47,13 @@ func newServer() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(5)
+	ports, err := freePorts(6)
 	if err != nil {
 		return nil, err
 	}
 	s := &server{host: "127.0.0.1", port: ports[0], app: openApp, dir: dir, log: new(output)}
 	s.conf = caddyfile{
-		Host: s.host, Plain: ports[0], TLS: ports[1], Admin: ports[2], HTTP: ports[3], TLS2: ports[4],
+		Host: s.host, Plain: ports[0], TLS: ports[1], Admin: ports[2], HTTP: ports[3], TLS2: ports[4], Hooks: ports[5],
 		Site: filepath.Join(dir, "site"), MaxEventName: 200,
 	}
 	if err := errors.Join(writeSite(s.conf.Site), s.build()); err != nil {

@@ -95,7 +95,7 @@ func TestKilledProcessesLoseNoWebhook(t *testing.T) {
 	if err := os.WriteFile(cert, r.Certificate().Raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kept, pending := map[string]bool{}, 0
+	kept := map[string]bool{}
 	const rounds = 5
 	for round := range rounds {
 		for _, channel := range killOnce(t, path, cert, r.URL, round) {
@@ -115,7 +115,7 @@ func TestKilledProcessesLoseNoWebhook(t *testing.T) {
 		return s
 	}
 	s := left()
-	pending = s.Ready + s.Delayed + s.Active
+	pending := s.Ready + s.Delayed + s.Active
 	r.mu.Lock()
 	r.answer = nil
 	r.mu.Unlock()
