@@ -130,13 +130,18 @@ func measureCluster(ctx context.Context, dir string, s server, d deployment, c b
 	adapter := strings.ReplaceAll(clusterAdapters[d.engine], "PREFIX", "bench-"+rand.Text()[:8]+"-")
 	s.handler = strings.ReplaceAll(clusterHandler, "ADAPTER", adapter)
 	var target loadgen.Target
+	var nodes []*process
+	defer func() {
+		for _, p := range nodes {
+			p.stop()
+		}
+	}()
 	for i := range d.nodes {
 		p, err := s.start(ctx, dir)
 		if err != nil {
 			return loadgen.Result{}, err
 		}
-		defer p.stop()
-		if i == 0 {
+		if nodes = append(nodes, p); i == 0 {
 			target = p.target
 		} else {
 			target.Others = append(target.Others, loadgen.Node{Addr: p.target.Addr, PID: p.target.PID})

@@ -54,6 +54,7 @@ func (h *Hub) deliver(e *protocol.Envelope) {
 		return
 	}
 	switch e.Kind {
+	case protocol.KindControl: // not here, see delivery
 	case protocol.KindEvent:
 		if ch := a.channel(e.Channel); ch != nil {
 			ch.publish(e)
