@@ -207,11 +207,11 @@ func TestProvisionRefusals(t *testing.T) {
 		expectError(t, err, want)
 	}
 	for object, want := range map[string]string{
+		`{"apps": [null]}`:                                         "apps.0: must be an object",
 		`{"adapter": {"driver": "rabbitmq"}}`:                      `adapter: driver "rabbitmq" is not compiled in: there is no module sockudo.adapters.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq`,
 		`{"cache": {"driver": "memory", "max_entires": 1}}`:        "cache: max_entires is unknown (did you mean max_entries?)",
 		`{"rate_limiter": {"max_kyes": 1}}`:                        "rate_limiter: max_kyes is unknown (did you mean max_keys?)",
 		`{"queue": {"driver": "memory", "reliability": {"x": 1}}}`: "queue: reliability.x is unknown",
-		`{"apps": [null]}`:                                         "apps.0: must be an object",
 	} {
 		h := new(Handler)
 		err := json.Unmarshal([]byte(object), h)
