@@ -26,6 +26,8 @@ const (
 	patient = "cluster_health {\nnode_timeout 1h\n}\n"
 	// room is the presence channel that every test looks at.
 	room = "presence-room"
+	// inApp stands before what belongs into the app's block.
+	inApp = "# in the app:"
 )
 
 // cluster is three nodes that an engine joins. They share a cache in Redis, which no
@@ -53,7 +55,7 @@ func startCluster(t *testing.T, adapter func(i int) string, more string) *cluste
 		t.Skip("starts processes")
 	}
 	c := &cluster{t: t, store: redistest.Start(t)}
-	more = strings.ReplaceAll(more, "STORE", c.store.Addr())
+	more, ofApp, _ := strings.Cut(strings.ReplaceAll(more, "STORE", c.store.Addr()), inApp)
 	if !strings.Contains(more, "rate_limiter") {
 		more += "rate_limiter {\nenabled off\n}\n"
 	}
@@ -74,6 +76,7 @@ app app-id {
 	enable_client_messages on
 	enable_watchlist_events on
 	enable_user_authentication on
+` + ofApp + `
 }
 }
 }
