@@ -10,6 +10,7 @@ import (
 
 	"github.com/pusher/pusher-http-go/v5"
 
+	"github.com/sockudo/caddy-sockudo/internal/certtest"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -207,6 +208,41 @@ func TestFailures(t *testing.T) {
 				if !bytes.Equal(one.body, got[0].body) || one.header.Get(IDHeader) != got[0].header.Get(IDHeader) {
 					t.Error("another attempt has another body, or another id")
 				}
+			}
+		})
+	}
+}
+
+// A receiver whose certificate is bad gets nothing, however often it is tried.
+func TestBadCertificates(t *testing.T) {
+	good, expired := certtest.New(t), certtest.Expired(t)
+	for name, c := range map[string]struct {
+		files   certtest.Files
+		trusted bool
+		host    string
+		reason  string
+	}{
+		"unknown authority": {good, false, "127.0.0.1", "its certificate is of an unknown authority"},
+		"another name":      {good, true, "localhost", "its certificate is for another name"},
+		"expired":           {expired, true, "127.0.0.1", "its certificate has expired, or is not valid yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiverOf(t, c.files, nil)
+			h := r.hook("/")
+			h.URL = strings.Replace(h.URL, "127.0.0.1", c.host, 1)
+			h.Retry = &storage.WebhookRetry{MaxAttempts: 3}
+			s := Settings{}
+			if c.trusted {
+				s.Roots = r.roots
+			}
+			g := newRig(t, s, h)
+			g.tell(t, occupied("a"))
+			if l := g.dead(t, 1)[0]; l.Reason != c.reason || l.Attempt != 3 {
+				t.Errorf("the dead letter is of %d attempts, for %q; want 3, for %q", l.Attempt, l.Reason, c.reason)
+			}
+			if got := r.all(); len(got) > 0 {
+				t.Errorf("there were %d requests", len(got))
 			}
 		})
 	}

@@ -47,7 +47,7 @@ type envelope struct {
 	} `json:"events"`
 }
 
-func (r *request) envelope(t *testing.T) (e envelope) {
+func (r *request) envelope(t testing.TB) (e envelope) {
 	t.Helper()
 	if err := json.Unmarshal(r.body, &e); err != nil {
 		t.Fatalf("the body is %s: %v", r.body, err)
@@ -68,7 +68,11 @@ type receiver struct {
 
 func newReceiver(t testing.TB, answer func(w http.ResponseWriter, r *http.Request, n int)) *receiver {
 	t.Helper()
-	files := certtest.New(t)
+	return newReceiverOf(t, certtest.New(t), answer)
+}
+
+func newReceiverOf(t testing.TB, files certtest.Files, answer func(w http.ResponseWriter, r *http.Request, n int)) *receiver {
+	t.Helper()
 	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {
 		t.Fatal(err)

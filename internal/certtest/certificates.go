@@ -23,6 +23,17 @@ type Files struct{ CA, Cert, Key string }
 // New makes an authority and what it signs.
 func New(t testing.TB) Files {
 	t.Helper()
+	return until(t, time.Now().Add(time.Hour))
+}
+
+// Expired makes an authority, and signs what has expired a minute ago.
+func Expired(t testing.TB) Files {
+	t.Helper()
+	return until(t, time.Now().Add(-time.Minute))
+}
+
+func until(t testing.TB, end time.Time) Files {
+	t.Helper()
 	dir := t.TempDir()
 	c := Files{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 	authority := &x509.Certificate{
@@ -34,7 +45,7 @@ func New(t testing.TB) Files {
 	writePEM(t, c.CA, "CERTIFICATE", sign(t, authority, authority, authorityKey, authorityKey))
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
+		NotBefore: authority.NotBefore, NotAfter: end,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
