@@ -2,7 +2,7 @@
 # it can be run alone.
 
 # How long each fuzz target runs, and how long the tests may take.
-FUZZTIME ?= $(if $(CI),60s,10s)
+FUZZTIME ?= $(if $(CI),20s,10s)
 TIMEOUT  ?= 20m
 
 SHELL := /bin/bash
