@@ -109,6 +109,11 @@ func (d checkedCache) Check(ctx context.Context) error   { return d.check(ctx) }
 func (d checkedQueue) Check(ctx context.Context) error   { return d.check(ctx) }
 func (d checkedApps) Check(ctx context.Context) error    { return d.check(ctx) }
 
+// checkedLimiter is a rate limiter that answers Check with an error.
+type checkedLimiter struct{ storage.RateLimiter }
+
+func (checkedLimiter) Check(context.Context) error { return errBackend }
+
 // keeper keeps the envelopes that it has carried.
 type keeper struct {
 	storage.Adapter

@@ -38,8 +38,8 @@ type Report struct {
 	// Status sums it up: ERROR when a critical dependency fails, DEGRADED when
 	// another one does, DRAINING while the hub refuses connections.
 	Status Status `json:"status"`
-	// Dependencies are app_manager, adapter, cache and queue, as far as the hub
-	// has them.
+	// Dependencies are app_manager, adapter, cache, queue and rate_limiter, as far as
+	// the hub has them and needs them.
 	Dependencies map[string]Dependency `json:"dependencies"`
 }
 
@@ -74,7 +74,8 @@ type dependency struct {
 }
 
 // dependencies are the checks for /up, or for /up/{app} when app is not empty.
-func dependencies(d *realtime.Drivers, app string) []dependency {
+func dependencies(s *realtime.Settings, app string) []dependency {
+	d := &s.Drivers
 	list := []dependency{{"app_manager", true, func(ctx context.Context, s *realtime.Settings) error {
 		return checkApps(ctx, s.Drivers.Apps, app)
 	}}}
@@ -93,7 +94,17 @@ func dependencies(d *realtime.Drivers, app string) []dependency {
 			return checkDriver(ctx, s.Drivers.Queue)
 		}})
 	}
+	if _, remote := d.RateLimiter.(storage.Checker); remote && limitsAnything(s.Rate) {
+		// Unless it lets everything through meanwhile, nobody gets in without it.
+		list = append(list, dependency{"rate_limiter", !s.Rate.FailOpen, func(ctx context.Context, s *realtime.Settings) error {
+			return checkDriver(ctx, s.Drivers.RateLimiter)
+		}})
+	}
 	return list
+}
+
+func limitsAnything(r realtime.RateSettings) bool {
+	return r.API.On() || r.Upgrades.On() || r.ConnectionsPerIP > 0 || r.EventsPerSecond > 0
 }
 
 func checkDriver(ctx context.Context, driver any) error {

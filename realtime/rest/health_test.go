@@ -139,6 +139,28 @@ func TestHealthReport(t *testing.T) {
 	}
 }
 
+// A rate limiter whose store is down keeps everybody out, unless it fails open.
+func TestHealthOfTheRateLimiter(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate   realtime.RateSettings
+		code   int
+		status string
+		checks int
+	}{
+		"limits":     {realtime.RateSettings{ConnectionsPerIP: 5}, 503, "ERROR", 5},
+		"fails open": {realtime.RateSettings{ConnectionsPerIP: 5, FailOpen: true}, 200, "DEGRADED", 5},
+		"no limits":  {realtime.RateSettings{}, 200, "OK", 4},
+	} {
+		drivers := checked(t, fine, fine, fine, fine)
+		drivers.RateLimiter = checkedLimiter{drivers.RateLimiter}
+		n := startNode(t, "limiter-"+name, drivers, func(s *realtime.Settings) { s.Rate = c.rate })
+		n.up("/up", c.code, c.status)
+		if got := Health(context.Background(), n.hub); len(got.Dependencies) != c.checks {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	hidden := newNode(t, testApp())
 	for _, path := range []string{"/usage", "/stats", "/operator/stats"} {

@@ -40,7 +40,7 @@ func (p *probes) report(ctx context.Context, hub *realtime.Hub, app string) Repo
 	timeout := live.Settings.HealthTimeout
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	list := dependencies(&live.Settings.Drivers, app)
+	list := dependencies(live.Settings, app)
 	started := make([]*probe, len(list))
 	for i, d := range list {
 		started[i] = p.start(hub, d, app, timeout)
