@@ -54,7 +54,8 @@ func receiveHooks(t *testing.T, s *server) <-chan hookRequest {
 // What happens in channels comes to a receiver, and the helpers of the official
 // SDKs for Node and Go find it as they want it.
 //
-// Checklist: http-api 158; configuration 90
+// Checklist: http-api 158
+// Checklist: configuration 90
 func TestWebhookHelpers(t *testing.T) {
 	s := needOurs(t)
 	needNode(t)

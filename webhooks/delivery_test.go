@@ -15,7 +15,8 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// Checklist: http-api 158; configuration 90, 91
+// Checklist: http-api 158
+// Checklist: configuration 90, 91
 func TestRequestsAreSigned(t *testing.T) {
 	r := newReceiver(t, nil)
 	h := r.hook("/hooks?token=canary-token")
@@ -98,7 +99,8 @@ func TestEndpointsGetWhatTheyAskFor(t *testing.T) {
 	}
 }
 
-// Checklist: configuration 87, 88; http-api 163
+// Checklist: configuration 87, 88
+// Checklist: http-api 163
 func TestBatches(t *testing.T) {
 	r := newReceiver(t, nil)
 	g := newRig(t, Settings{Roots: r.roots, FlushInterval: 500 * time.Millisecond, MaxBatch: 50}, r.hook("/"))
@@ -162,7 +164,8 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
-// Checklist: http-api 161; configuration 86, 89
+// Checklist: http-api 161
+// Checklist: configuration 86, 89
 func TestFailures(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer   func(http.ResponseWriter, *http.Request, int)
