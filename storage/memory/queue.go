@@ -3,16 +3,12 @@ package memory
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/sockudo/caddy-sockudo/storage"
 )
-
-// maxJobID is the longest job id, in bytes, that the contract admits.
-const maxJobID = 512
 
 // QueueOptions bounds and tunes a Queue.
 type QueueOptions struct {
@@ -139,25 +135,13 @@ func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	fresh := make([]storage.Job, len(jobs))
-	for i, job := range jobs {
-		job.Attempt = 0 // set for handlers, not by producers
-		fresh[i] = job
-	}
-	return q.accept(fresh, nil)
+	return q.accept(storage.NewJobs(jobs), nil)
 }
 
 // accept takes jobs that have made Attempt runs elsewhere, and failed ones.
 func (q *Queue) accept(jobs []storage.Job, letters []storage.DeadLetter) error {
-	for i := range jobs {
-		if err := checkJob(&jobs[i]); err != nil {
-			return err
-		}
-	}
-	for i := range letters {
-		if err := checkJob(&letters[i].Job); err != nil {
-			return err
-		}
+	if _, err := storage.CheckJobs(jobs, letters); err != nil {
+		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -188,18 +172,6 @@ func (q *Queue) accept(jobs []storage.Job, letters []storage.DeadLetter) error {
 		q.buryLocked(j, l.Reason, l.FailedAt)
 	}
 	q.armLocked(now)
-	return nil
-}
-
-func checkJob(job *storage.Job) error {
-	switch {
-	case job.Queue == "":
-		return errors.New("job names no queue")
-	case len(job.ID) > maxJobID:
-		return fmt.Errorf("job id of %d bytes is longer than %d", len(job.ID), maxJobID)
-	case job.MaxAttempts < 0:
-		return fmt.Errorf("job %q: max attempts %d must not be negative", job.ID, job.MaxAttempts)
-	}
 	return nil
 }
 

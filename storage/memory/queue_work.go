@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -105,22 +104,9 @@ func (w *worker) takeLocked() *queuedJob {
 // run does a job, and then others while there are any.
 func (q *Queue) run(w *worker, j *queuedJob) {
 	for j != nil {
-		err := w.attempt(j)
+		err := storage.RunJob(w.ctx, w.handle, j.Job)
 		j = q.settle(w, j, err)
 	}
-}
-
-// attempt runs a job once. A panic is an error.
-func (w *worker) attempt(j *queuedJob) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	job := j.Job
-	// A copy, because what a handler does to its job must not reach the next run.
-	job.Payload = bytes.Clone(job.Payload)
-	return w.handle(w.ctx, job)
 }
 
 // settle ends a run and returns the next job for the worker, or nil.

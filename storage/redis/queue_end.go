@@ -129,7 +129,7 @@ func (q *Queue) endOf(w *worker, j *claimedJob, outcome error) *ending {
 		name = j.seq
 	}
 	next := storage.OutcomeOf(outcome, j.Attempt, j.MaxAttempts, q.options.Retry.Delay(name, j.Attempt))
-	e.word, e.attempt, e.delay, e.reason = "again", next.Attempt, next.Delay, clipReason(outcome.Error())
+	e.word, e.attempt, e.delay, e.reason = "again", next.Attempt, next.Delay, storage.ClipReason(outcome.Error())
 	if next.Dead {
 		e.word = "dead"
 	}

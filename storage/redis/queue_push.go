@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,23 +15,11 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-const (
-	// maxJobID is the longest job id, in bytes, that the contract admits.
-	maxJobID = 512
-	// maxReason bounds the reason kept with a failed job, in bytes.
-	maxReason = 1024
-)
-
 // Push accepts all jobs or none, of whichever queues, in one step. An error after
 // which the jobs may be there all the same says so; then a Push of the same ids adds
 // none twice.
 func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
-	fresh := make([]storage.Job, len(jobs))
-	for i, job := range jobs {
-		job.Attempt = 0 // set for handlers, not by producers
-		fresh[i] = job
-	}
-	return q.accept(ctx, fresh, nil)
+	return q.accept(ctx, storage.NewJobs(jobs), nil)
 }
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.
@@ -41,18 +28,9 @@ func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage
 }
 
 func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
-	var size int64
-	for i := range jobs {
-		if err := checkJob(&jobs[i]); err != nil {
-			return err
-		}
-		size += int64(len(jobs[i].Payload))
-	}
-	for i := range letters {
-		if err := checkJob(&letters[i].Job); err != nil {
-			return err
-		}
-		size += int64(len(letters[i].Payload))
+	size, err := storage.CheckJobs(jobs, letters)
+	if err != nil {
+		return err
 	}
 	o, err := q.admit(len(jobs)+len(letters), size)
 	if err != nil {
@@ -86,18 +64,6 @@ func (q *Queue) admit(n int, size int64) (QueueOptions, error) {
 	return q.options, nil
 }
 
-func checkJob(job *storage.Job) error {
-	switch {
-	case job.Queue == "":
-		return errors.New("job names no queue")
-	case len(job.ID) > maxJobID:
-		return fmt.Errorf("job id of %d bytes is longer than %d", len(job.ID), maxJobID)
-	case job.MaxAttempts < 0:
-		return fmt.Errorf("job %q: max attempts %d must not be negative", job.ID, job.MaxAttempts)
-	}
-	return nil
-}
-
 // acceptance is one Push on its way to the server.
 type acceptance struct {
 	options QueueOptions
@@ -127,7 +93,7 @@ func (a *acceptance) write() {
 	}
 	a.args = append(a.args, len(a.letters))
 	for _, l := range a.letters {
-		a.args = append(a.args, a.lane(l.Queue), l.ID, l.Payload, l.Attempt, max(l.MaxAttempts, 1), clipReason(l.Reason), l.FailedAt.UnixMilli())
+		a.args = append(a.args, a.lane(l.Queue), l.ID, l.Payload, l.Attempt, max(l.MaxAttempts, 1), storage.ClipReason(l.Reason), l.FailedAt.UnixMilli())
 	}
 }
 
@@ -201,11 +167,4 @@ func isRefused(err error) bool {
 	}
 	_, answered := errors.AsType[redis.Error](err)
 	return answered || errors.Is(err, redis.ErrPoolTimeout)
-}
-
-func clipReason(reason string) string {
-	if len(reason) > maxReason {
-		reason = reason[:maxReason]
-	}
-	return strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")
 }

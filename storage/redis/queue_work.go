@@ -232,19 +232,12 @@ func (q *Queue) work(w *worker, j *claimedJob) {
 	}
 }
 
-// attempt runs a job once. A panic is an error.
-func (q *Queue) attempt(w *worker, j *claimedJob) (err error) {
+// attempt runs a job once, in a context that ends with its lease.
+func (q *Queue) attempt(w *worker, j *claimedJob) error {
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
 	q.mu.Lock()
 	j.lose = cancel
 	q.mu.Unlock()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	job := j.Job
-	job.Payload = slices.Clone(j.Payload) // what a handler does to it stays there
-	return w.handle(ctx, job)
+	return storage.RunJob(ctx, w.handle, j.Job)
 }

@@ -18,9 +18,6 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// maxJobID is the longest job id, in bytes, that the contract admits.
-const maxJobID = 512
-
 // QueueOptions bounds and tunes a Queue.
 type QueueOptions struct {
 	// Scope keeps the queues of several users of one file apart, by the beginning of
@@ -134,28 +131,14 @@ func (q *Queue) MaxSize() int64 { return min(q.optionsNow().MaxBytes, maxInbox) 
 
 // Push accepts all jobs or none, and returns when they are on disk.
 func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
-	fresh := make([]storage.Job, len(jobs))
-	for i, job := range jobs {
-		job.Attempt = 0 // set for handlers, not by producers
-		fresh[i] = job
-	}
-	return q.accept(ctx, fresh, nil)
+	return q.accept(ctx, storage.NewJobs(jobs), nil)
 }
 
 // accept takes jobs that have made Attempt runs elsewhere, and failed ones.
 func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
-	var size int64
-	for i := range jobs {
-		if err := checkJob(&jobs[i]); err != nil {
-			return err
-		}
-		size += int64(len(jobs[i].Payload))
-	}
-	for i := range letters {
-		if err := checkJob(&letters[i].Job); err != nil {
-			return err
-		}
-		size += int64(len(letters[i].Payload))
+	size, err := storage.CheckJobs(jobs, letters)
+	if err != nil {
+		return err
 	}
 	if err := q.admit(len(jobs)+len(letters), size); err != nil {
 		return err
@@ -180,18 +163,6 @@ func (q *Queue) admit(n int, size int64) error {
 		return fmt.Errorf("queue: %w", storage.ErrClosed)
 	case size > min(q.options.MaxBytes, maxInbox) || n > q.options.MaxJobs:
 		return fmt.Errorf("queue of at most %d bytes takes no %d jobs of %d bytes: %w", q.options.MaxBytes, n, size, storage.ErrFull)
-	}
-	return nil
-}
-
-func checkJob(job *storage.Job) error {
-	switch {
-	case job.Queue == "":
-		return errors.New("job names no queue")
-	case len(job.ID) > maxJobID:
-		return fmt.Errorf("job id of %d bytes is longer than %d", len(job.ID), maxJobID)
-	case job.MaxAttempts < 0:
-		return fmt.Errorf("job %q: max attempts %d must not be negative", job.ID, job.MaxAttempts)
 	}
 	return nil
 }

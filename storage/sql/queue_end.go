@@ -2,14 +2,10 @@ package sql
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sockudo/caddy-sockudo/storage"
 )
-
-// maxReason bounds the reason kept with a failed job, in bytes.
-const maxReason = 1024
 
 // ending is the end of one run of a job. Without failure and undo it is done.
 type ending struct {
@@ -67,7 +63,7 @@ func (e *ending) remove(tx *transaction) error {
 
 func (e *ending) bury(tx *transaction) error {
 	n, err := tx.exec("UPDATE queue_jobs SET state = 2, owner = '', lease = 0, reason = ?, failed = ?"+mine,
-		clipReason(e.failure.Error()), e.now.UnixMilli(), e.job.seq, e.queue.owner.name, e.job.Attempt)
+		storage.ClipReason(e.failure.Error()), e.now.UnixMilli(), e.job.seq, e.queue.owner.name, e.job.Attempt)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -95,18 +91,11 @@ func retire(tx *transaction, queue, id string, seq, pushed int64, o QueueOptions
 	return err
 }
 
-func clipReason(reason string) string {
-	if len(reason) > maxReason {
-		reason = reason[:maxReason]
-	}
-	return strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")
-}
-
 // insertLetter stores a job that failed elsewhere.
 func insertLetter(tx *transaction, l storage.DeadLetter, now time.Time) error {
 	_, err := tx.exec(`INSERT INTO queue_jobs (queue, id, payload, state, due, attempt, max_attempts, pushed, reason, failed)
 		VALUES (?, ?, ?, 2, 0, ?, ?, ?, ?, ?)`,
-		l.Queue, l.ID, blob(l.Payload), l.Attempt, max(l.MaxAttempts, 1), now.UnixMilli(), clipReason(l.Reason), l.FailedAt.UnixMilli())
+		l.Queue, l.ID, blob(l.Payload), l.Attempt, max(l.MaxAttempts, 1), now.UnixMilli(), storage.ClipReason(l.Reason), l.FailedAt.UnixMilli())
 	return err
 }
 

@@ -239,22 +239,11 @@ func nextDue(tx *transaction, queue string) (time.Time, error) {
 // run does a job, and then others while there are any.
 func (q *Queue) run(w *worker, j *claimedJob) {
 	for j != nil {
-		err := w.attempt(j, q.named(j.Queue))
+		job := j.Job
+		job.Queue = q.named(j.Queue)
+		err := storage.RunJob(w.ctx, w.handle, job)
 		j = q.settle(w, j, err)
 	}
-}
-
-// attempt runs a job once. A panic is an error.
-func (w *worker) attempt(j *claimedJob, queue string) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	job := j.Job
-	job.Queue = queue
-	job.Payload = slices.Clone(j.Payload) // what a handler does to it stays there
-	return w.handle(w.ctx, job)
 }
 
 // settle ends a run and takes the next job for the worker in the same transaction.
