@@ -51,7 +51,7 @@ func (d *definition) checkCluster(c *HubConfig) error {
 		}
 		warn("the cache %s is of one node: nodes joined by the adapter %s do not share the last events of cache channels", driver(kindCache), driver(kindAdapter))
 	}
-	if r := d.settings.Rate; single(kindRateLimiter) && (r.API.On() || r.Upgrades.On() || r.ConnectionsPerIP > 0 || r.EventsPerSecond > 0) { // R15
+	if single(kindRateLimiter) && d.settings.Rate.On() { // R15
 		warn("the rate limiter %s counts on each node by itself, and the adapter %s joins several", driver(kindRateLimiter), driver(kindAdapter))
 	}
 	if d.needsQueue && single(kindQueue) {

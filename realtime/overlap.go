@@ -39,15 +39,10 @@ func (h *Hub) overlap(l *lease) *Overlap {
 // Moved reports whether every other node has been heard through the hub's current
 // adapter lately.
 func (o *Overlap) Moved() bool {
-	s := o.hub.settings()
-	if time.Since(o.since) < s.Cluster.Heartbeat {
-		return false
-	}
-	current, ok := s.Drivers.Adapter.(storage.Clustered)
-	return !ok || len(o.hub.cluster.silentOn(current, 2*s.Cluster.Heartbeat+time.Second)) == 0
+	return time.Since(o.since) >= o.hub.settings().Cluster.Heartbeat && len(o.Waiting()) == 0
 }
 
-// Waiting names the nodes that were not heard through the current adapter.
+// Waiting names the nodes that were not heard through the current adapter lately.
 func (o *Overlap) Waiting() []string {
 	s := o.hub.settings()
 	if current, ok := s.Drivers.Adapter.(storage.Clustered); ok {

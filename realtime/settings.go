@@ -135,6 +135,11 @@ type RateSettings struct {
 	FailOpen bool
 }
 
+// On reports whether anything is limited.
+func (r RateSettings) On() bool {
+	return r.API.On() || r.Upgrades.On() || r.ConnectionsPerIP > 0 || r.EventsPerSecond > 0
+}
+
 // Rate is a number of events in a window.
 type Rate struct {
 	Max    int

@@ -94,17 +94,13 @@ func dependencies(s *realtime.Settings, app string) []dependency {
 			return checkDriver(ctx, s.Drivers.Queue)
 		}})
 	}
-	if _, remote := d.RateLimiter.(storage.Checker); remote && limitsAnything(s.Rate) {
+	if _, remote := d.RateLimiter.(storage.Checker); remote && s.Rate.On() {
 		// Unless it lets everything through meanwhile, nobody gets in without it.
 		list = append(list, dependency{"rate_limiter", !s.Rate.FailOpen, func(ctx context.Context, s *realtime.Settings) error {
 			return checkDriver(ctx, s.Drivers.RateLimiter)
 		}})
 	}
 	return list
-}
-
-func limitsAnything(r realtime.RateSettings) bool {
-	return r.API.On() || r.Upgrades.On() || r.ConnectionsPerIP > 0 || r.EventsPerSecond > 0
 }
 
 func checkDriver(ctx context.Context, driver any) error {
