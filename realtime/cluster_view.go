@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
 // patience is how long this node goes on with an old view while something that it
@@ -342,10 +340,4 @@ func (a *App) delay(s subject, value int) time.Duration {
 		return spread
 	}
 	return 0
-}
-
-// raisesNone reports whether webhooks ask for nothing that has an owner.
-func raisesNone(wanted protocol.WebhookSet) bool {
-	return !wanted.Has(protocol.WebhookChannelOccupied, protocol.WebhookChannelVacated, protocol.WebhookMemberAdded,
-		protocol.WebhookMemberRemoved, protocol.WebhookSubscriptionCount)
 }

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
@@ -28,7 +29,7 @@ type lagging struct {
 	mu      sync.Mutex
 	queue   []lagged
 	bytes   int
-	running bool
+	running atomic.Bool // something waits, or is being delivered; changed under mu
 }
 
 type lagged struct {
@@ -44,9 +45,7 @@ func (l *lagging) deliver(e *protocol.Envelope) {
 		return
 	}
 	lags := l.lags()
-	l.mu.Lock()
-	if !lags && !l.running {
-		l.mu.Unlock()
+	if !lags && !l.running.Load() {
 		l.hub.deliverInOrder(e)
 		return
 	}
@@ -54,10 +53,10 @@ func (l *lagging) deliver(e *protocol.Envelope) {
 	if lags {
 		item.due = time.Now().Add(overlapLag)
 	}
+	l.mu.Lock()
 	l.queue = append(l.queue, item)
 	l.bytes += item.size
-	start := !l.running
-	l.running = true
+	start := !l.running.Swap(true)
 	l.mu.Unlock()
 	if start {
 		go l.hub.guard("the delivery from a second adapter", l.run)
@@ -86,7 +85,8 @@ func (l *lagging) next() *protocol.Envelope {
 	for {
 		l.mu.Lock()
 		if len(l.queue) == 0 {
-			l.queue, l.running = nil, false
+			l.queue = nil
+			l.running.Store(false)
 			l.mu.Unlock()
 			return nil
 		}

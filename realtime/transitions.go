@@ -75,6 +75,16 @@ func newTransitions(a *App) *transitions {
 	return &transitions{app: a, told: map[string]*toldChannel{}, due: map[subject]time.Time{}, waiting: map[subject]time.Time{}, flying: map[subject]bool{}, asked: map[subject]time.Time{}, doubted: map[subject]struct{}{}, fresh: map[subject]struct{}{}}
 }
 
+// aspectEvents are what can become of a subject, by its aspect.
+var aspectEvents = [...]protocol.WebhookSet{
+	aspectOccupied: protocol.WebhookSetOf(protocol.WebhookChannelOccupied, protocol.WebhookChannelVacated),
+	aspectMember:   protocol.WebhookSetOf(protocol.WebhookMemberAdded, protocol.WebhookMemberRemoved),
+	aspectCount:    protocol.WebhookSetOf(protocol.WebhookSubscriptionCount),
+}
+
+// transitionEvents are the events that have an owner, which are those of all aspects.
+var transitionEvents = aspectEvents[aspectOccupied] | aspectEvents[aspectMember] | aspectEvents[aspectCount]
+
 // events are the names of what can become of a subject.
 func (s subject) events() (rise, fall string) {
 	switch s.aspect {
@@ -98,8 +108,7 @@ func (s subject) event(value int) protocol.WebhookEvent {
 
 // mark says that a subject has become value. The caller holds the channel's lock.
 func (t *transitions) mark(s subject, value int) {
-	wanted := t.app.tracks()
-	if rise, fall := s.events(); !wanted.Has(rise, fall) {
+	if t.app.tracks()&aspectEvents[s.aspect] == 0 {
 		return
 	}
 	delay := t.app.delay(s, value)
@@ -397,11 +406,11 @@ func (ch *channel) noteMember(user string, present bool) {
 
 // follow takes that webhooks ask for other events than before.
 func (t *transitions) follow(before, wanted protocol.WebhookSet) {
-	if raisesNone(wanted) {
+	if wanted&transitionEvents == 0 {
 		t.forget()
 		return
 	}
-	if added := wanted &^ before; !raisesNone(added) && t.app.hub.settings().Webhooks.Sink != nil {
+	if added := wanted &^ before; added&transitionEvents != 0 && t.app.hub.settings().Webhooks.Sink != nil {
 		t.adopt(added)
 	}
 }
@@ -421,7 +430,7 @@ func (h *Hub) followWebhooks(on bool) {
 // before: a webhook that is added hears of changes from then on.
 func (t *transitions) adopt(asked protocol.WebhookSet) {
 	t.each(func(s subject, value int) {
-		if rise, fall := s.events(); asked.Has(rise, fall) {
+		if asked&aspectEvents[s.aspect] != 0 {
 			t.setToldLocked(s, value)
 		}
 	})
