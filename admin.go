@@ -61,6 +61,10 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 		ofHub("POST /sockudo/hubs/{hub}/webhooks/dead/replay", adminReplayWebhooks),
 		ofHub("GET /sockudo/hubs/{hub}/webhooks/dead/{key}", adminDeadWebhook),
 		ofHub("POST /sockudo/hubs/{hub}/webhooks/dead/{key}/replay", adminReplayWebhook),
+		ofHub("GET /sockudo/hubs/{hub}/push", adminPush),
+		ofHub("GET /sockudo/hubs/{hub}/push/publishes/{id}", adminPublish),
+		ofHub("GET /sockudo/hubs/{hub}/push/dead", adminDeadPush),
+		ofHub("POST /sockudo/hubs/{hub}/push/dead/{id}/replay", adminReplayPush),
 	}
 }
 

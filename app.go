@@ -144,11 +144,17 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	if err := t.openWebhooks(d); err != nil {
 		return fail(err)
 	}
+	if err := t.openPush(ctx, d); err != nil {
+		return fail(err)
+	}
 	if d.metrics {
 		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
 		if err := t.hub.board.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
+			return fail(fmt.Errorf("metrics: %w", err))
+		}
+		if err := t.hub.notices.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
 	}
@@ -177,12 +183,20 @@ func (a *App) open(ctx caddy.Context, t *tenure, d *definition) (err error) {
 	if to.Cache, err = openDriver[storage.Cache](ctx, t, d, kindCache); err != nil {
 		return err
 	}
+	if _, between := to.Adapter.(storage.Clustered); between {
+		d.shareStreams(to)
+	}
 	if d.needsQueue {
 		if to.Queue, err = openDriver[storage.Queue](ctx, t, d, kindQueue); err != nil {
 			return err
 		}
 	}
-	to.RateLimiter, err = openDriver[storage.RateLimiter](ctx, t, d, kindRateLimiter)
+	if to.RateLimiter, err = openDriver[storage.RateLimiter](ctx, t, d, kindRateLimiter); err != nil {
+		return err
+	}
+	if d.writes != nil {
+		to.History, err = openHistory(ctx, t, d)
+	}
 	return err
 }
 

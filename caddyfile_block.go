@@ -3,6 +3,7 @@ package sockudo
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -20,12 +21,13 @@ type argsParser interface {
 
 // extraWords are those of sections in a Caddyfile beside the JSON names.
 var extraWords = map[reflect.Type][]string{
-	hubType:                          {"app", "apps", "database"},
-	reflect.TypeFor[Handler]():       {"app", "apps", "database"},
-	reflect.TypeFor[AppConfig]():     {"namespace", "webhook"},
+	hubType:                          {"app", "apps", "database", "push_rule"},
+	reflect.TypeFor[Handler]():       {"app", "apps", "database", "push_rule"},
+	pushType:                         {"provider"},
+	reflect.TypeFor[AppConfig]():     {"namespace", "webhook", "delta"},
 	reflect.TypeFor[AppPolicy]():     {"webhook"},
 	reflect.TypeFor[WebhookConfig](): {"header"},
-	reflect.TypeFor[AppChannels]():   {"namespace"},
+	reflect.TypeFor[AppChannels]():   {"namespace", "delta"},
 }
 
 // openBlock calls body if a block opens here, and reports whether one did.
@@ -71,7 +73,11 @@ func parseWord(d *caddyfile.Dispenser, section any, spelled map[string]string) e
 	}
 	v := reflect.ValueOf(section).Elem()
 	f, a, err := findWord(v.Type(), word, extraWords[v.Type()]...)
-	if err != nil {
+	why, needless := errors.AsType[needlessError](err)
+	switch {
+	case needless:
+		f.name = word
+	case err != nil:
 		return d.Errf("%s %w", word, err)
 	}
 	if other := spelled[f.name]; other == written {
@@ -80,6 +86,9 @@ func parseWord(d *caddyfile.Dispenser, section any, spelled map[string]string) e
 		return d.Errf("%s and %s mean the same: write one of them", other, written)
 	}
 	spelled[f.name] = written
+	if needless {
+		return why.parse(d)
+	}
 	return parseField(d, v.FieldByIndex(f.index), f, a)
 }
 
@@ -91,10 +100,9 @@ func parseField(d *caddyfile.Dispenser, v reflect.Value, f field, a alias) error
 		raw, err := parseDriver(d, f.name)
 		v.SetBytes(raw)
 		return err
-	case f.kind == reflect.TypeFor[*RateLimiterConfig]():
-		r, err := parseRateLimiter(d)
-		v.Set(reflect.ValueOf(r))
-		return err
+	case f.kind.Implements(driverSectionType):
+		v.Set(reflect.New(f.kind.Elem()))
+		return parseDriverSection(d, v.Interface().(driverSection))
 	case f.kind.Kind() == reflect.Pointer:
 		v.Set(reflect.New(f.kind.Elem()))
 		return parseSection(d, word, v.Interface())
@@ -118,7 +126,12 @@ func parseSection(d *caddyfile.Dispenser, word string, section any) error {
 			return err
 		}
 	}
-	if args := d.RemainingArgs(); len(args) > 0 {
+	args := d.RemainingArgs()
+	v := reflect.ValueOf(section).Elem()
+	if alone := fieldsOf(v.Type())[lexicons[v.Type()].alone]; alone.name != "" {
+		return parseAlone(d, word, args, section, alone)
+	}
+	if len(args) > 0 {
 		return d.Errf("%s takes a block, not %q", word, args)
 	}
 	opened, err := openBlock(d, func() error { return parseBody(d, section) })
@@ -126,6 +139,36 @@ func parseSection(d *caddyfile.Dispenser, word string, section any) error {
 		err = d.Errf("%s needs a block", word)
 	}
 	return err
+}
+
+// parseAlone reads a section that may be written as a switch: "recovery on", or as a
+// block. The word alone is on.
+func parseAlone(d *caddyfile.Dispenser, word string, args []string, section any, f field) error {
+	opened, err := openBlock(d, func() error { return parseBody(d, section) })
+	switch {
+	case err != nil:
+		return err
+	case len(args) > 1 || len(args) == 1 && opened:
+		return d.Errf("%s takes on, off or a block, and no more than that", word)
+	case opened:
+		return nil
+	case len(args) == 0:
+		args = []string{"on"}
+	}
+	if err := f.rule.check(args[0], f.kind); err != nil && !hasPlaceholder(args[0]) {
+		return d.Errf("%s: %w", word, err)
+	}
+	reflect.ValueOf(section).Elem().FieldByIndex(f.index).SetString(args[0])
+	return nil
+}
+
+// parse reads over a word with a value that asks for nothing.
+func (e needlessError) parse(d *caddyfile.Dispenser) error {
+	word := d.Val()
+	if args := d.RemainingArgs(); len(args) != 1 || !slices.Contains(e.nothing, args[0]) {
+		return d.Errf("%s %w", word, e)
+	}
+	return noBlock(d, word)
 }
 
 // parseText reads one value. A switch may stand alone, and is on then.

@@ -104,35 +104,46 @@ func parseDriver(d *caddyfile.Dispenser, kind string) (json.RawMessage, error) {
 	return t.unmarshal(d, kind)
 }
 
-// parseRateLimiter reads a block that has words of its own and of the driver.
-func parseRateLimiter(d *caddyfile.Dispenser) (*RateLimiterConfig, error) {
-	r, spelled := new(RateLimiterConfig), map[string]string{}
-	t, named, err := parseDriverName(d, kindRateLimiter, false)
+// parseDriverSection reads a block that has words of its own and of the driver.
+func parseDriverSection(d *caddyfile.Dispenser, s driverSection) error {
+	kind, driver, options := s.selection()
+	section, spelled := reflect.TypeOf(s).Elem(), map[string]string{}
+	t, named, err := parseDriverName(d, kind, false)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if _, err := parseSwitch(t.name.Text); named && err == nil && lexicons[section].alone != "" {
+		return parseSwitched(d, kind, s, t.name.Text)
 	}
 	err = t.read(d, func(word string) (bool, error) {
-		if !isOwnWord(word, t.name.Text) {
+		if !isOwnWord(section, kind, word, t.name.Text) {
 			return false, nil
 		}
-		return true, parseWord(d, r, spelled)
+		return true, parseWord(d, s, spelled)
 	})
 	if err != nil || (!named && len(t.own) == 0) {
-		return r, err
+		return err
 	}
-	raw, err := t.unmarshal(d, kindRateLimiter)
+	raw, err := t.unmarshal(d, kind)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var options map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &options); err != nil {
-		return nil, err
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &object); err != nil {
+		return err
 	}
-	r.Driver = driverName(t.name.Text)
-	if delete(options, "driver"); len(options) > 0 {
-		r.options = options
+	*driver = driverName(t.name.Text)
+	if delete(object, "driver"); len(object) > 0 {
+		*options = object
 	}
-	return r, nil
+	return nil
+}
+
+// parseSwitched takes a switch that stands where the name of a driver could.
+func parseSwitched(d *caddyfile.Dispenser, word string, section any, text string) error {
+	v := reflect.ValueOf(section).Elem()
+	v.FieldByIndex(fieldsOf(v.Type())[lexicons[v.Type()].alone].index).SetString(text)
+	return noBlock(d, word+" "+text)
 }
 
 func (r *RateLimiterConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
@@ -142,18 +153,22 @@ func (r *RateLimiterConfig) parseWord(d *caddyfile.Dispenser, word string) (know
 	return false, nil
 }
 
+func (c *HistoryConfig) parseWord(d *caddyfile.Dispenser, word string) (known bool, err error) {
+	if word == "driver" || word == "backend" {
+		return true, d.Errf("%s is written behind history: history postgres", word)
+	}
+	return false, nil
+}
+
 // isOwnWord reports whether a word of the block is not the driver's. A misspelt
 // one counts as what it is most like.
-func isOwnWord(word, driver string) bool {
-	fields, words := fieldsOf(rateLimiterType), lexiconOf(rateLimiterType)
-	if _, ok := fields[word]; ok {
+func isOwnWord(section reflect.Type, kind, word, driver string) bool {
+	fields, words := fieldsOf(section), lexiconOf(section)
+	own := slices.Concat(sortedKeys(fields), sortedKeys(words.aliases), sortedKeys(words.needless))
+	if slices.Contains(own, word) {
 		return true
 	}
-	if _, ok := words.aliases[word]; ok {
-		return true
-	}
-	own := slices.Concat(sortedKeys(fields), sortedKeys(words.aliases))
-	guests := guestWords(kindRateLimiter, driver)
+	guests := guestWords(kind, driver)
 	if slices.Contains(guests, word) {
 		return false
 	}

@@ -20,7 +20,7 @@ func parseWebhook(d *caddyfile.Dispenser, to *[]*WebhookConfig) error {
 	if !opened {
 		return d.Err("webhook needs a block with events")
 	}
-	if !w.hasPlaceholders() {
+	if !placeholdersIn(w) {
 		if _, err := w.record(); err != nil {
 			return d.Errf("webhook: %w", err)
 		}

@@ -78,7 +78,7 @@ type HubConfig struct {
 	// Cluster says how nodes watch each other that an adapter joins.
 	Cluster *ClusterConfig `json:"cluster_health,omitempty"`
 
-	// CacheRaw selects what keeps the last events of cache channels and the keys of
+	// CacheRaw selects what keeps the last events of cache channels, revocations of tokens and the keys of
 	// idempotent publishes, a module in the namespace sockudo.caches. Default: memory.
 	CacheRaw json.RawMessage `json:"cache,omitempty" caddy:"namespace=sockudo.caches inline_key=driver"`
 
@@ -86,6 +86,19 @@ type HubConfig struct {
 	// sockudo.queues. Without it no queue is opened unless something makes jobs.
 	// Default: sqlite, which keeps them over a crash.
 	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=sockudo.queues inline_key=driver"`
+
+	// History keeps what is published on channels. Other versions of messages, annotations
+	// and the history of presence channels are kept there too. Default: off.
+	History *HistoryConfig `json:"history,omitempty"`
+
+	// PresenceHistory keeps who joins presence channels, changes and leaves. Default: off.
+	PresenceHistory *PresenceHistoryConfig `json:"presence_history,omitempty"`
+
+	// Versions lets messages be changed after they were published. Default: off.
+	Versions *VersionsConfig `json:"versioned_messages,omitempty"`
+
+	// Annotations lets apps and namespaces switch annotations of messages on. Default: off.
+	Annotations *AnnotationsConfig `json:"annotations,omitempty"`
 
 	// RateLimiter limits handshakes, HTTP calls, sockets and events. Default, when
 	// there is no such block: 100 HTTP calls and 20 handshakes per minute and
@@ -107,8 +120,30 @@ type HubConfig struct {
 	// EventLimits hold for apps that have no limits of their own.
 	EventLimits *EventLimitsConfig `json:"event_limits,omitempty"`
 
-	// Presence bounds presence channels of apps that have no limits of their own.
+	// Presence bounds presence channels of apps that have no limits of their own, and
+	// says when a member that was lost is gone.
 	Presence *PresenceConfig `json:"presence,omitempty"`
+
+	// Recovery numbers events and keeps the newest of each channel, so that V2 clients
+	// which come back get what they have missed. Default: off.
+	Recovery *RecoveryConfig `json:"recovery,omitempty"`
+
+	// Ephemeral lets an event say that it is neither numbered nor kept. Default: on.
+	Ephemeral Switch `json:"ephemeral,omitempty"`
+
+	// Echo says whether V2 clients get their own client events.
+	Echo *EchoConfig `json:"echo_control,omitempty"`
+
+	// EventFilter bounds filters of V2 subscriptions by the names of events. Default: on.
+	EventFilter *EventFilterConfig `json:"event_name_filtering,omitempty"`
+
+	// TagFilter lets filters of V2 subscriptions by tags and by expressions act.
+	// Default: off.
+	TagFilter *TagFilterConfig `json:"tag_filtering,omitempty"`
+
+	// Delta says how V2 clients that ask for it get differences instead of whole events.
+	// Default: on.
+	Delta *DeltaConfig `json:"delta_compression,omitempty"`
 
 	// Idempotency makes repeated publishes with one key count once.
 	Idempotency *IdempotencyConfig `json:"idempotency,omitempty"`
@@ -116,6 +151,13 @@ type HubConfig struct {
 	// Webhooks says how apps' webhooks are sent. Default: as soon as an app of this
 	// configuration has any.
 	Webhooks *WebhooksConfig `json:"webhooks,omitempty"`
+
+	// Push sends notifications to devices that need not be connected. Default: off.
+	Push *PushConfig `json:"push,omitempty"`
+
+	// PushRules make notifications of realtime events. They act while push is on. In a
+	// Caddyfile each is written as push_rule PATTERN { … }. Default: none.
+	PushRules []*PushRuleConfig `json:"push_rules,omitempty"`
 
 	// Metrics are the collectors of this hub.
 	Metrics *MetricsConfig `json:"metrics,omitempty"`
@@ -142,6 +184,19 @@ type WebSocketConfig struct {
 	// MaxPayload is the largest inbound message, in bytes; over it the socket is
 	// closed with 1009. Default: 64KiB.
 	MaxPayload Size `json:"max_payload,omitempty" min:"1"`
+
+	// AutoPing lets the server send control pings to V2 clients; off is the same as a
+	// ping_interval of off. Default: on.
+	AutoPing Switch `json:"auto_ping,omitempty"`
+
+	// PingInterval is the silence of a V2 client after which the server sends a control
+	// ping, but not before half of the activity timeout; off or 0 sends none. Default:
+	// 30s.
+	PingInterval Duration `json:"ping_interval,omitempty" min:"1s" none:"yes"`
+
+	// IdleTimeout closes a V2 socket with 1001 that has sent nothing for so long, not
+	// even a pong; off or 0 never does. Default: 120s.
+	IdleTimeout Duration `json:"idle_timeout,omitempty" min:"1s" none:"yes"`
 }
 
 // CORSConfig answers cross-origin requests to the HTTP API.
@@ -191,13 +246,25 @@ type EventLimitsConfig struct {
 	MaxBatchSize Number `json:"max_batch_size,omitempty" min:"1"`
 }
 
-// PresenceConfig bounds presence channels.
+// PresenceConfig bounds presence channels, and says when a member that was lost is
+// gone.
 type PresenceConfig struct {
 	// MaxMembers is the number of users in one presence channel. Default: 100.
 	MaxMembers Number `json:"max_members,omitempty" min:"1"`
 
 	// MaxMemberSize bounds user_info of one member, in bytes. Default: 2KiB.
 	MaxMemberSize Size `json:"max_member_size,omitempty" min:"1"`
+
+	// UpdateRate is the number of updates of one member in a second, by V2 clients.
+	// Default: 10.
+	UpdateRate Number `json:"update_rate,omitempty" min:"1"`
+
+	// Grace is how long a member stays whose V1 connection was lost without a closing
+	// handshake, so that one who is back by then was never gone. Default: 0, not at all.
+	Grace Duration `json:"grace,omitempty"`
+
+	// V2Grace is the same for members with V2 connections. Default: 15s.
+	V2Grace Duration `json:"v2_grace,omitempty"`
 }
 
 // IdempotencyConfig makes repeated publishes with one key count once.

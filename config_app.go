@@ -24,6 +24,15 @@ type AppConfig struct {
 	// Idempotency overrides the hub's setting. Default: as the hub.
 	Idempotency *AppIdempotency `json:"idempotency,omitempty"`
 
+	// Recovery overrides the hub's setting. Default: as the hub.
+	Recovery *AppRecovery `json:"recovery,omitempty"`
+
+	// History overrides the hub's setting. Default: as the hub.
+	History *AppHistory `json:"history,omitempty"`
+
+	// PresenceHistory overrides the hub's setting. Default: as the hub.
+	PresenceHistory *AppPresenceHistory `json:"presence_history,omitempty"`
+
 	// Webhooks are told what happens in the app. In a Caddyfile each is a block
 	// "webhook URL". Default: none.
 	Webhooks []*WebhookConfig `json:"webhooks,omitempty"`
@@ -48,6 +57,15 @@ type AppPolicy struct {
 
 	// Idempotency overrides the hub's setting. Default: as the hub.
 	Idempotency *AppIdempotency `json:"idempotency,omitempty"`
+
+	// Recovery overrides the hub's setting. Default: as the hub.
+	Recovery *AppRecovery `json:"recovery,omitempty"`
+
+	// History overrides the hub's setting. Default: as the hub.
+	History *AppHistory `json:"history,omitempty"`
+
+	// PresenceHistory overrides the hub's setting. Default: as the hub.
+	PresenceHistory *AppPresenceHistory `json:"presence_history,omitempty"`
 
 	// Webhooks are told what happens in the app. In a Caddyfile each is a block
 	// "webhook URL". Default: none.
@@ -149,6 +167,14 @@ type AppChannels struct {
 	// ChannelNamespaces are the namespaces that channel names may begin with. In a
 	// Caddyfile each is a block "namespace NAME". Default: none.
 	ChannelNamespaces []*NamespaceConfig `json:"channel_namespaces,omitempty"`
+
+	// ChannelDelta is how channels are compressed for V2 clients that ask for it, by
+	// channel name or pattern with one '*'. In a Caddyfile each is written as
+	// "delta CHANNEL MODE". Default: as the hub.
+	ChannelDelta map[string]*ChannelDeltaConfig `json:"channel_delta_compression,omitempty"`
+
+	// Annotations admits annotations of messages, where the hub does. Default: off.
+	Annotations Switch `json:"annotations,omitempty"`
 }
 
 // NamespaceConfig is the policy of channels whose name starts with it and a colon.
@@ -166,6 +192,24 @@ type NamespaceConfig struct {
 
 	// AllowUserLimitedChannels admits names such as "chat:room#ann,bob". Default: off.
 	AllowUserLimitedChannels Switch `json:"allow_user_limited_channels,omitempty"`
+
+	// AllowSubscribeForClient admits subscriptions of V2 clients. Default: on.
+	AllowSubscribeForClient Switch `json:"allow_subscribe_for_client,omitempty"`
+
+	// AllowPublishForClient admits client events of V2 clients. Default: on.
+	AllowPublishForClient Switch `json:"allow_publish_for_client,omitempty"`
+
+	// AllowPresenceForClient admits presence subscriptions of V2 clients. Default: on.
+	AllowPresenceForClient Switch `json:"allow_presence_for_client,omitempty"`
+
+	// History overrides the app's setting. Default: as the app.
+	History *NamespaceHistory `json:"history,omitempty"`
+
+	// PresenceHistory overrides the app's setting. Default: as the app.
+	PresenceHistory *AppPresenceHistory `json:"presence_history,omitempty"`
+
+	// Annotations admits annotations of messages, where the hub does. Default: as the app.
+	Annotations Switch `json:"annotations,omitempty"`
 }
 
 // AppIdempotency overrides the hub's setting of idempotent publishes.

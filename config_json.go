@@ -156,6 +156,12 @@ func canonicalMap(tree any, t reflect.Type, path string) (any, error) {
 }
 
 func canonicalSection(tree any, section reflect.Type, path string) (any, error) {
+	if alone := lexicons[section].alone; alone != "" {
+		switch tree.(type) {
+		case string, bool:
+			tree = map[string]any{alone: tree}
+		}
+	}
 	object, ok := tree.(map[string]any)
 	if !ok {
 		return nil, at(path, errors.New("must be an object"))
@@ -164,8 +170,11 @@ func canonicalSection(tree any, section reflect.Type, path string) (any, error) 
 	for _, word := range sortedKeys(object) {
 		value, where := object[word], join(path, word)
 		f, a, err := findWord(section, word)
-		if _, unknown := errors.AsType[unknownError](err); unknown && section == rateLimiterType {
+		if _, unknown := errors.AsType[unknownError](err); unknown && isDriverSection(section) {
 			result[word] = value // the driver's
+			continue
+		}
+		if why, needless := errors.AsType[needlessError](err); needless && why.asksNothing(value) {
 			continue
 		}
 		if err != nil {
@@ -186,7 +195,10 @@ func canonicalSection(tree any, section reflect.Type, path string) (any, error) 
 }
 
 func canonicalField(value any, f field, a alias, path string) (any, error) {
-	if f.namespace != "" {
+	switch {
+	case f.namespace != "" && f.kind.Kind() == reflect.Map:
+		return value, checkProviders(value, path)
+	case f.namespace != "":
 		return value, checkDriver(value, f.namespace, path)
 	}
 	if a.convert != nil {
@@ -227,6 +239,20 @@ func checkDriver(value any, namespace, path string) error {
 	for _, word := range sortedKeys(object) {
 		if isLaterOfDriver(namespace, word) {
 			return fmt.Errorf("%s %w", join(path, word), errLater)
+		}
+	}
+	return nil
+}
+
+// checkProviders checks the objects of push services by name, as far as they are ours.
+func checkProviders(value any, path string) error {
+	objects, ok := value.(map[string]any)
+	if !ok {
+		return at(path, errors.New(`must be an object such as {"webpush": {}}`))
+	}
+	for _, name := range sortedKeys(objects) {
+		if _, ok := objects[name].(map[string]any); !ok {
+			return at(join(path, name), errors.New("must be an object"))
 		}
 	}
 	return nil

@@ -1,9 +1,6 @@
 package sockudo
 
-import (
-	"encoding/json"
-	"maps"
-)
+import "encoding/json"
 
 // RateLimiterConfig says what is limited and what counts. A block that names
 // limits has exactly those; one that names none has the defaults. Unlike without
@@ -55,66 +52,6 @@ type RateConfig struct {
 	// Window is the length of the window. With the driver memory it starts with its
 	// first event, and with redis it is the time before now. Default: 60s.
 	Window Duration `json:"window,omitempty" min:"1ms"`
-}
-
-// UnmarshalJSON keeps the keys of the driver apart.
-func (r *RateLimiterConfig) UnmarshalJSON(b []byte) error {
-	type own RateLimiterConfig
-	if err := json.Unmarshal(b, (*own)(r)); err != nil {
-		return err
-	}
-	r.options = nil
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(b, &keys); err != nil {
-		return err
-	}
-	for name := range fieldsOf(rateLimiterType) {
-		delete(keys, name)
-	}
-	if len(keys) > 0 {
-		r.options = keys
-	}
-	return nil
-}
-
-// MarshalJSON adds the keys of the driver.
-func (r *RateLimiterConfig) MarshalJSON() ([]byte, error) {
-	type own RateLimiterConfig
-	b, err := json.Marshal((*own)(r))
-	if err != nil || len(r.options) == 0 {
-		return b, err
-	}
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(b, &keys); err != nil {
-		return nil, err
-	}
-	maps.Copy(keys, r.options)
-	return json.Marshal(keys)
-}
-
-// raw is the object that selects the driver, as other kinds of drivers have it.
-func (r *RateLimiterConfig) raw() json.RawMessage {
-	if r == nil || r.Driver == "" && len(r.options) == 0 {
-		return nil
-	}
-	keys := map[string]any{"driver": r.Driver}
-	for name, value := range r.options {
-		keys[name] = value
-	}
-	b, _ := json.Marshal(keys) //nolint:errchkjson // the values are JSON
-	return b
-}
-
-// setRaw takes the driver and its own keys from such an object.
-func (r *RateLimiterConfig) setRaw(raw json.RawMessage) {
-	var keys map[string]json.RawMessage
-	if json.Unmarshal(raw, &keys) != nil || json.Unmarshal(keys["driver"], &r.Driver) != nil {
-		return
-	}
-	if delete(keys, "driver"); len(keys) == 0 {
-		keys = nil
-	}
-	r.options = keys
 }
 
 // namesLimits reports whether the block says what is limited.

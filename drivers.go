@@ -10,7 +10,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	_ "github.com/sockudo/caddy-sockudo/storage/dynamodb" // the drivers of the default build
+	_ "github.com/sockudo/caddy-sockudo/push/apns" // the providers and drivers of the default build
+	_ "github.com/sockudo/caddy-sockudo/push/fcm"
+	_ "github.com/sockudo/caddy-sockudo/push/hms"
+	_ "github.com/sockudo/caddy-sockudo/push/webpush"
+	_ "github.com/sockudo/caddy-sockudo/push/wns"
+	_ "github.com/sockudo/caddy-sockudo/storage/dynamodb"
 	_ "github.com/sockudo/caddy-sockudo/storage/memory"
 	_ "github.com/sockudo/caddy-sockudo/storage/nats"
 	_ "github.com/sockudo/caddy-sockudo/storage/redis"
@@ -26,6 +31,9 @@ const (
 	kindCache       = "cache"
 	kindQueue       = "queue"
 	kindRateLimiter = "rate_limiter"
+	kindHistory     = "history"
+	// kindPushStore is written within push.
+	kindPushStore = "storage"
 )
 
 // namespaces are those of the modules, by kind.
@@ -35,11 +43,14 @@ var namespaces = map[string]string{
 	kindCache:       "sockudo.caches",
 	kindQueue:       "sockudo.queues",
 	kindRateLimiter: "sockudo.rate_limiters",
+	kindHistory:     "sockudo.histories",
+	kindPushStore:   "sockudo.push_stores",
 }
 
 // defaultDrivers are those of a hub that names none.
 var defaultDrivers = map[string]string{
 	kindApps: "memory", kindAdapter: "local", kindCache: "memory", kindQueue: "sqlite", kindRateLimiter: "memory",
+	kindHistory: "sqlite", kindPushStore: "sqlite",
 }
 
 // driverAliases are other words for a driver.
@@ -87,7 +98,7 @@ func findDriver(namespace, word string) (string, error) {
 	if _, err := caddy.GetModule(id); err == nil {
 		return id, nil
 	}
-	if folder, ok := driverPackages[name]; ok {
+	if folder, ok := driverPackages[name]; ok && namespace != namespaces[kindPushStore] {
 		return "", fmt.Errorf("driver %q is not compiled in: there is no module %s; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/%s", word, id, folder)
 	}
 	var known []string
@@ -112,8 +123,20 @@ type driverChoice struct {
 func (c *HubConfig) raw() map[string]json.RawMessage {
 	return map[string]json.RawMessage{
 		kindApps: c.AppManagerRaw, kindAdapter: c.AdapterRaw, kindCache: c.CacheRaw, kindQueue: c.QueueRaw,
-		kindRateLimiter: c.RateLimiter.raw(),
+		kindRateLimiter: rawOf(c.RateLimiter), kindHistory: rawOf(c.History), kindPushStore: c.pushStorage(),
 	}
+}
+
+// pushStorage is the object that selects what keeps push, whichever way it is written.
+func (c *HubConfig) pushStorage() json.RawMessage {
+	if c.Push == nil {
+		return nil
+	}
+	if raw := c.Push.StorageRaw; raw != nil || c.Push.StorageDriver == "" {
+		return raw
+	}
+	raw, _ := json.Marshal(map[string]string{"driver": c.Push.StorageDriver}) //nolint:errchkjson // it is text
+	return raw
 }
 
 // setRaw replaces the object that selects a driver.
@@ -128,13 +151,24 @@ func (c *HubConfig) setRaw(kind string, raw json.RawMessage) {
 	case kindQueue:
 		c.QueueRaw = raw
 	case kindRateLimiter:
-		section(&c.RateLimiter).setRaw(raw)
+		takeRaw(section(&c.RateLimiter), raw)
+	case kindHistory:
+		takeRaw(section(&c.History), raw)
+	case kindPushStore:
+		p := section(&c.Push)
+		if p.StorageRaw == nil {
+			p.StorageDriver = "" // raw says it
+		}
+		p.StorageRaw = raw
 	}
 }
 
 func (c *HubConfig) driverChoices() (map[string]driverChoice, error) {
 	choices := map[string]driverChoice{}
 	for kind, raw := range c.raw() {
+		if kind == kindHistory || kind == kindPushStore {
+			continue // which are there only if something is kept, see resolveHistory and resolvePush
+		}
 		choice, err := chooseDriver(kind, raw, c.Database)
 		if err != nil {
 			return nil, at(kind, err)

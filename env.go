@@ -3,6 +3,7 @@ package sockudo
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -96,7 +97,7 @@ func readEnv(lookup func(string) (string, bool)) (*overrides, error) {
 	e := &environment{lookup: lookup, overrides: &overrides{}}
 	e.readLater()
 	e.readDefaultApp()
-	for _, v := range variables {
+	for _, v := range slices.Concat(variables, historyVariables, pushVariables) {
 		e.readVariable(v)
 	}
 	for _, kind := range sortedKeys(driverVariables) {
@@ -107,6 +108,8 @@ func readEnv(lookup func(string) (string, bool)) (*overrides, error) {
 	e.readRedis()
 	e.readAdapters()
 	e.readQueues()
+	e.readHistories()
+	e.readPush()
 	return e.overrides, e.err
 }
 

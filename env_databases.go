@@ -98,7 +98,10 @@ func (v databaseVariable) value(text string) (any, error) {
 func (c *HubConfig) usesDatabase(driver string) bool {
 	apps, _ := objectOf(c.AppManagerRaw) // an error is found later
 	word, _ := apps["driver"].(string)
-	return c.Database[driver] != nil || driverName(word) == driver
+	kept := c.History != nil && driverName(c.History.Driver) == driver
+	notifying, _ := objectOf(c.pushStorage())
+	store, _ := notifying["driver"].(string)
+	return c.Database[driver] != nil || driverName(word) == driver || kept || driverName(store) == driver
 }
 
 // change applies a variable to a database block. One that has no effect is not among

@@ -207,7 +207,7 @@ func (e *environment) readClusterNodes() {
 }
 
 // redirected are the kinds of drivers that REDIS_URL is for.
-var redirected = []string{kindAdapter, kindCache, kindQueue, kindRateLimiter}
+var redirected = []string{kindAdapter, kindCache, kindQueue, kindRateLimiter, kindHistory, kindPushStore}
 
 // readRedisURL sends drivers that are redis elsewhere, whatever they say. A cluster
 // goes there if nothing says where it is. No driver becomes another one.

@@ -47,6 +47,7 @@ func TestDefaultApp(t *testing.T) {
 	more := map[string]string{
 		"SOCKUDO_ENABLE_CLIENT_MESSAGES": "YES", "SOCKUDO_DEFAULT_APP_ENABLE_USER_AUTHENTICATION": "1",
 		"SOCKUDO_DEFAULT_APP_ENABLE_WATCHLIST_EVENTS": "on", "SOCKUDO_DEFAULT_APP_ALLOWED_ORIGINS": "https://a.example, *.b.example,",
+		"SOCKUDO_DEFAULT_APP_ANNOTATIONS_ENABLED": "true",
 	}
 	for i, n := range appNumbers {
 		more[defaultApp+n.name] = []string{"7", "8", "9"}[i%3]
@@ -62,6 +63,8 @@ func TestDefaultApp(t *testing.T) {
 	}
 	want.Features = storage.AppFeatures{ClientMessages: true, UserAuthentication: true, WatchlistEvents: true}
 	want.AllowedOrigins = []string{"https://a.example", "*.b.example"}
+	on := true
+	want.Annotations = &on
 	if !reflect.DeepEqual(*d.apps[0], want) {
 		t.Errorf("got  %+v\nwant %+v", *d.apps[0], want)
 	}
@@ -116,7 +119,24 @@ func TestEnvironmentRefusals(t *testing.T) {
 		"no rate":          {map[string]string{"RATE_LIMITER_API_MAX_REQUESTS": "x"}, `environment variable RATE_LIMITER_API_MAX_REQUESTS: "x" is not a whole number`},
 		"no window":        {map[string]string{"RATE_LIMITER_WS_WINDOW_SECONDS": "x"}, `environment variable RATE_LIMITER_WS_WINDOW_SECONDS: "xs" is not a duration such as 500ms, 90s, 2m or 1d`},
 		"no driver":        {map[string]string{"ADAPTER_DRIVER": "rabbitmq"}, `environment variable ADAPTER_DRIVER: driver "rabbitmq" is not compiled in: there is no module sockudo.adapters.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq`},
-		"later":            {map[string]string{"HISTORY_ENABLED": "true"}, "environment variable HISTORY_ENABLED: is not supported yet by this version"},
+		"later":            {map[string]string{"METRICS_TCP_EXPORTER_ENABLED": "true"}, "environment variable METRICS_TCP_EXPORTER_ENABLED: is not supported yet by this version"},
+		"no history":       {map[string]string{"HISTORY_MAX_PAGE_SIZE": "0"}, "environment variable HISTORY_MAX_PAGE_SIZE: history.max_page_size: must be at least 1"},
+		"no retention":     {map[string]string{"HISTORY_RETENTION_WINDOW_SECONDS": "0"}, "environment variable HISTORY_RETENTION_WINDOW_SECONDS: history.retention: must be at least 1s"},
+		"no backend":       {map[string]string{"HISTORY_BACKEND": "kafka"}, `environment variable HISTORY_BACKEND: driver "kafka" is not compiled in: there is no module sockudo.histories.kafka; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/kafka`},
+		"no bound":         {map[string]string{"HISTORY_MAX_MESSAGES_PER_CHANNEL": "some"}, `environment variable HISTORY_MAX_MESSAGES_PER_CHANNEL: history.max_items_per_channel: "some" is not a whole number`},
+		"no bytes":         {map[string]string{"HISTORY_MAX_BYTES_PER_CHANNEL": "some"}, `environment variable HISTORY_MAX_BYTES_PER_CHANNEL: history.max_bytes_per_channel: "some" is not a size such as 65536, 64KiB or 10MB`},
+		"too many purges":  {map[string]string{"HISTORY_PURGE_INTERVAL_SECONDS": "9"}, "environment variable HISTORY_PURGE_INTERVAL_SECONDS: history.purge_interval: must be at least 10s"},
+		"no write timeout": {map[string]string{"HISTORY_POSTGRES_WRITE_TIMEOUT_MS": "0"}, "environment variable HISTORY_POSTGRES_WRITE_TIMEOUT_MS: must be at least 1ms"},
+		"no members":       {map[string]string{"PRESENCE_HISTORY_MAX_EVENTS_PER_CHANNEL": "x"}, `environment variable PRESENCE_HISTORY_MAX_EVENTS_PER_CHANNEL: presence_history.max_events_per_channel: "x" is not a whole number`},
+		"no versions":      {map[string]string{"VERSIONED_MESSAGES_ENABLED": "yes"}, "versioned_messages: they need history, which is off; write history { enabled on }, here or in an app"},
+		"no messages":      {map[string]string{"ANNOTATIONS_ENABLED": "yes"}, "annotations: they need versioned messages; write versioned_messages on"},
+		"no annotations":   {credentials(map[string]string{"SOCKUDO_DEFAULT_APP_ANNOTATIONS_ENABLED": "maybe"}), `environment variable SOCKUDO_DEFAULT_APP_ANNOTATIONS_ENABLED: "maybe" is no boolean; write true, 1, yes, on, false, 0, no or off`},
+		"no recovery":      {map[string]string{"CONNECTION_RECOVERY_MAX_BUFFER_SIZE": "0"}, "environment variable CONNECTION_RECOVERY_MAX_BUFFER_SIZE: recovery.buffer_size: must be at least 1"},
+		"no recovery time": {map[string]string{"CONNECTION_RECOVERY_BUFFER_TTL": "0"}, "environment variable CONNECTION_RECOVERY_BUFFER_TTL: recovery.ttl: must be at least 1ms"},
+		"too many names":   {map[string]string{"EVENT_NAME_FILTERING_MAX_EVENTS_PER_FILTER": "65"}, "environment variable EVENT_NAME_FILTERING_MAX_EVENTS_PER_FILTER: event_name_filtering.max_events_per_filter: must be at most 64"},
+		"no updates":       {map[string]string{"PRESENCE_UPDATE_RATE_LIMIT_PER_MEMBER_PER_SECOND": "0"}, "environment variable PRESENCE_UPDATE_RATE_LIMIT_PER_MEMBER_PER_SECOND: presence.update_rate: must be at least 1"},
+		"no grace":         {map[string]string{"PRESENCE_V2_UNGRACEFUL_TIMEOUT_SECONDS": "15s"}, `environment variable PRESENCE_V2_UNGRACEFUL_TIMEOUT_SECONDS: "15s" is not a whole number`},
+		"no ping":          {map[string]string{"WEBSOCKET_AUTO_PING": "never"}, `environment variable WEBSOCKET_AUTO_PING: "never" is no boolean; write true, 1, yes, on, false, 0, no or off`},
 		"compression":      {map[string]string{"WEBSOCKET_COMPRESSION": "shared"}, "environment variable WEBSOCKET_COMPRESSION: is not supported yet by this version"},
 		"role":             {map[string]string{"SOCKUDO_SERVER_ROLE": "api"}, "role: api needs an adapter that reaches other nodes, and local does not"},
 		"no role":          {map[string]string{"SOCKUDO_SERVER_ROLE": "x"}, `environment variable SOCKUDO_SERVER_ROLE: role: "x" is not one of default, api`},
@@ -139,7 +159,7 @@ func TestEnvironmentRefusals(t *testing.T) {
 		}
 	}
 	// What is switched off need not be there.
-	if _, err := resolveEnv(t, "", map[string]string{"HISTORY_ENABLED": "false", "WEBSOCKET_COMPRESSION": "disabled", "SOCKUDO_SERVER_ROLE": "default"}); err != nil {
+	if _, err := resolveEnv(t, "", map[string]string{"PUSH_FCM_ENABLED": "false", "HISTORY_ENABLED": "false", "WEBSOCKET_COMPRESSION": "disabled", "SOCKUDO_SERVER_ROLE": "default"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -178,6 +198,30 @@ func TestVariables(t *testing.T) {
 		"CORS_CREDENTIALS=true": {"cors {\norigins https://a.example\n}", func(s *realtime.Settings) {
 			s.HTTP.CORS.Credentials, s.HTTP.CORS.Origins = true, []string{"https://a.example"}
 		}},
+		"WEBSOCKET_PING_INTERVAL=7":  {"websocket {\nping_interval off\n}", func(s *realtime.Settings) { s.Socket.PingInterval = 7 * second }},
+		"WEBSOCKET_PING_INTERVAL=0":  {"", func(s *realtime.Settings) { s.Socket.PingInterval = 0 }},
+		"WEBSOCKET_AUTO_PING=no":     {"websocket {\nping_interval 7s\n}", func(s *realtime.Settings) { s.Socket.PingInterval = 0 }},
+		"WEBSOCKET_AUTO_PING=yes":    {"websocket {\nauto_ping off\n}", func(*realtime.Settings) {}},
+		"WEBSOCKET_IDLE_TIMEOUT=0":   {"", func(s *realtime.Settings) { s.Socket.IdleTimeout = 0 }},
+		"WEBSOCKET_IDLE_TIMEOUT=700": {"websocket {\nidle_timeout off\n}", func(s *realtime.Settings) { s.Socket.IdleTimeout = 700 * second }},
+
+		"CONNECTION_RECOVERY_ENABLED=true":                   {"recovery off", func(s *realtime.Settings) { s.Recovery.Enabled = true }},
+		"CONNECTION_RECOVERY_ENABLED=false":                  {"recovery {\nbuffer_size 7\n}", func(s *realtime.Settings) { s.Recovery.BufferSize = 7 }},
+		"CONNECTION_RECOVERY_BUFFER_TTL=7":                   {"", func(s *realtime.Settings) { s.Recovery.TTL = 7 * second }}, // and it stays off
+		"CONNECTION_RECOVERY_MAX_BUFFER_SIZE=7":              {"", func(s *realtime.Settings) { s.Recovery.BufferSize = 7 }},
+		"CONNECTION_RECOVERY_MAX_BUFFER_SIZE=8":              {"recovery {\nbuffer_size 7\n}", func(s *realtime.Settings) { s.Recovery.Enabled, s.Recovery.BufferSize = true, 8 }},
+		"EPHEMERAL_ENABLED=off":                              {"", func(s *realtime.Settings) { s.Extras.Ephemeral = false }},
+		"ECHO_CONTROL_ENABLED=off":                           {"", func(s *realtime.Settings) { s.Extras.Echo = false }},
+		"ECHO_CONTROL_DEFAULT_ECHO_MESSAGES=0":               {"", func(s *realtime.Settings) { s.Extras.EchoDefault = false }},
+		"EVENT_NAME_FILTERING_ENABLED=off":                   {"", func(s *realtime.Settings) { s.Filters.Events = false }},
+		"EVENT_NAME_FILTERING_MAX_EVENTS_PER_FILTER=7":       {"", func(s *realtime.Settings) { s.Filters.MaxEvents = 7 }},
+		"EVENT_NAME_FILTERING_MAX_EVENT_NAME_LENGTH=7":       {"", func(s *realtime.Settings) { s.Filters.MaxEventLength = 7 }},
+		"TAG_FILTERING_ENABLED=1":                            {"", func(s *realtime.Settings) { s.Filters.Tags = true }},
+		"TAG_FILTERING_ENABLED=0":                            {"tag_filtering {\nenable_tags off\n}", func(s *realtime.Settings) { s.Filters.KeepTags = false }},
+		"PRESENCE_UPDATE_RATE_LIMIT_PER_MEMBER_PER_SECOND=7": {"", func(s *realtime.Settings) { s.Presence.UpdateRate = 7 }},
+		"PRESENCE_UNGRACEFUL_TIMEOUT_SECONDS=7":              {"presence {\ngrace 9s\n}", func(s *realtime.Settings) { s.Presence.Grace = 7 * second }},
+		"PRESENCE_V2_UNGRACEFUL_TIMEOUT_SECONDS=0":           {"", func(s *realtime.Settings) { s.Presence.GraceV2 = 0 }},
+
 		"IDEMPOTENCY_ENABLED=false":         {"", func(s *realtime.Settings) { s.Idempotency.Enabled = false }},
 		"IDEMPOTENCY_TTL_SECONDS=7":         {"", func(s *realtime.Settings) { s.Idempotency.TTL = 7 * second }},
 		"IDEMPOTENCY_MAX_KEY_LENGTH=7":      {"", func(s *realtime.Settings) { s.Idempotency.MaxKeyLength = 7 }},
@@ -227,7 +271,7 @@ func TestEnvironmentOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := credentials(map[string]string{"REDIS_URL": "redis://other:6379/0", "SOCKUDO_SKIP_INLINE_APPS": "true", "METRICS_ENABLED": "no", "CACHE_DRIVER": "redis"})
-	for _, v := range variables {
+	for _, v := range slices.Concat(variables, historyVariables, pushVariables) {
 		if _, ok := env[v.name]; !ok {
 			env[v.name] = "7"
 		}

@@ -1,7 +1,6 @@
 package sockudo
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -31,6 +30,22 @@ var variables = []variable{
 	{"CORS_METHODS", func(c *HubConfig) any { return &section(&c.CORS).Methods }, nil},
 	{"CORS_HEADERS", func(c *HubConfig) any { return &section(&c.CORS).Headers }, nil},
 	{"CORS_CREDENTIALS", func(c *HubConfig) any { return &section(&c.CORS).Credentials }, envSwitch},
+	{"WEBSOCKET_PING_INTERVAL", func(c *HubConfig) any { return &section(&c.WebSocket).PingInterval }, unit("s")},
+	{"WEBSOCKET_IDLE_TIMEOUT", func(c *HubConfig) any { return &section(&c.WebSocket).IdleTimeout }, unit("s")},
+	{"WEBSOCKET_AUTO_PING", func(c *HubConfig) any { return &section(&c.WebSocket).AutoPing }, envSwitch},
+	{"CONNECTION_RECOVERY_ENABLED", func(c *HubConfig) any { return &recoverySection(c).Enabled }, envSwitch},
+	{"CONNECTION_RECOVERY_BUFFER_TTL", func(c *HubConfig) any { return &recoverySection(c).TTL }, unit("s")},
+	{"CONNECTION_RECOVERY_MAX_BUFFER_SIZE", func(c *HubConfig) any { return &recoverySection(c).BufferSize }, nil},
+	{"EPHEMERAL_ENABLED", func(c *HubConfig) any { return &c.Ephemeral }, envSwitch},
+	{"ECHO_CONTROL_ENABLED", func(c *HubConfig) any { return &section(&c.Echo).Enabled }, envSwitch},
+	{"ECHO_CONTROL_DEFAULT_ECHO_MESSAGES", func(c *HubConfig) any { return &section(&c.Echo).DefaultEchoMessages }, envSwitch},
+	{"EVENT_NAME_FILTERING_ENABLED", func(c *HubConfig) any { return &section(&c.EventFilter).Enabled }, envSwitch},
+	{"EVENT_NAME_FILTERING_MAX_EVENTS_PER_FILTER", func(c *HubConfig) any { return &section(&c.EventFilter).MaxEventsPerFilter }, nil},
+	{"EVENT_NAME_FILTERING_MAX_EVENT_NAME_LENGTH", func(c *HubConfig) any { return &section(&c.EventFilter).MaxEventNameLength }, nil},
+	{"TAG_FILTERING_ENABLED", func(c *HubConfig) any { return &section(&c.TagFilter).Enabled }, envSwitch},
+	{"PRESENCE_UPDATE_RATE_LIMIT_PER_MEMBER_PER_SECOND", func(c *HubConfig) any { return &section(&c.Presence).UpdateRate }, nil},
+	{"PRESENCE_UNGRACEFUL_TIMEOUT_SECONDS", func(c *HubConfig) any { return &section(&c.Presence).Grace }, unit("s")},
+	{"PRESENCE_V2_UNGRACEFUL_TIMEOUT_SECONDS", func(c *HubConfig) any { return &section(&c.Presence).V2Grace }, unit("s")},
 	{"IDEMPOTENCY_ENABLED", func(c *HubConfig) any { return &section(&c.Idempotency).Enabled }, envSwitch},
 	{"IDEMPOTENCY_TTL_SECONDS", func(c *HubConfig) any { return &section(&c.Idempotency).TTL }, unit("s")},
 	{"IDEMPOTENCY_MAX_KEY_LENGTH", func(c *HubConfig) any { return &section(&c.Idempotency).MaxKeyLength }, nil},
@@ -45,14 +60,12 @@ var variables = []variable{
 // driverVariables select drivers, by kind.
 var driverVariables = map[string]string{
 	kindApps: "APP_MANAGER_DRIVER", kindAdapter: "ADAPTER_DRIVER", kindCache: "CACHE_DRIVER",
-	kindQueue: "QUEUE_DRIVER", kindRateLimiter: "RATE_LIMITER_DRIVER",
+	kindQueue: "QUEUE_DRIVER", kindRateLimiter: "RATE_LIMITER_DRIVER", kindHistory: "HISTORY_BACKEND",
 }
 
 // laterVariables switch on what this version does not have.
 var laterVariables = []string{
-	"SOCKUDO_DEFAULT_APP_ANNOTATIONS_ENABLED", "METRICS_TCP_EXPORTER_ENABLED", "CONNECTION_RECOVERY_ENABLED",
-	"TAG_FILTERING_ENABLED", "HISTORY_ENABLED", "PRESENCE_HISTORY_ENABLED", "VERSIONED_MESSAGES_ENABLED",
-	"ANNOTATIONS_ENABLED", "PUSH_FCM_ENABLED", "ADAPTER_FALLBACK_TO_LOCAL", "ADAPTER_AGGREGATE_COUNTS",
+	"METRICS_TCP_EXPORTER_ENABLED", "ADAPTER_FALLBACK_TO_LOCAL", "ADAPTER_AGGREGATE_COUNTS",
 }
 
 const defaultApp = "SOCKUDO_DEFAULT_APP_"
@@ -133,6 +146,7 @@ func (e *environment) readDefaultPolicy(app *AppConfig) {
 		{client, &app.EnableClientMessages},
 		{defaultApp + "ENABLE_USER_AUTHENTICATION", &app.EnableUserAuthentication},
 		{defaultApp + "ENABLE_WATCHLIST_EVENTS", &app.EnableWatchlistEvents},
+		{defaultApp + "ANNOTATIONS_ENABLED", &app.Annotations},
 	} {
 		if on, ok := e.bool(s.name); ok && on {
 			*s.to = "on"
@@ -172,12 +186,12 @@ func (e *environment) readDriver(kind, name string) {
 		return
 	}
 	e.set = append(e.set, func(c *HubConfig) {
-		if kind == kindRateLimiter {
-			r := section(&c.RateLimiter)
-			if driverName(cmp.Or(r.Driver, defaultDrivers[kind])) != driverName(word) {
-				r.options = nil
-			}
-			r.Driver = word
+		switch kind {
+		case kindRateLimiter:
+			selectDriver(section(&c.RateLimiter), word)
+			return
+		case kindHistory:
+			selectDriver(historySection(c), word)
 			return
 		}
 		raw := map[string]*json.RawMessage{
@@ -230,6 +244,15 @@ func writeRate(r realtime.Rate) *RateConfig {
 }
 
 func lower(text string) (string, error) { return strings.ToLower(text), nil }
+
+// recoverySection is the section of recovery. Unlike a block that is written, one that
+// variables make switches nothing on by itself.
+func recoverySection(c *HubConfig) *RecoveryConfig {
+	if c.Recovery == nil {
+		c.Recovery = &RecoveryConfig{Enabled: "off"}
+	}
+	return c.Recovery
+}
 
 // zeroIsNone makes "0" unlimited, as in Sockudo.
 func zeroIsNone(text string) (string, error) {

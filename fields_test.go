@@ -28,6 +28,8 @@ func leaves(section reflect.Type, path []string) (all []leaf) {
 			all = append(all, leaves(inner.Elem(), where)...)
 		case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Pointer:
 			all = append(all, leaves(inner.Elem().Elem(), append(where, "0"))...)
+		case inner == reflect.TypeFor[map[string]*ChannelDeltaConfig]():
+			all = append(all, leaves(inner.Elem().Elem(), append(where, "ticker"))...)
 		default:
 			all = append(all, leaf{where, f})
 		}
@@ -42,6 +44,7 @@ var required = map[string]map[string]any{
 	"cors":               {"origins": []any{"https://b.example"}},
 	"cluster_health":     {"heartbeat": "1s", "node_timeout": "60s"},
 	"webhooks.0":         {"url": "https://a.example/", "events": []any{"cache_miss"}},
+	"push_rules":         {"channel_pattern": "presence-orders-*", "event_filter": []any{"order-ready"}},
 }
 
 // with makes the sections on a path, inside the section that is called name, and
@@ -97,6 +100,10 @@ func samples(f field) []any {
 		return []any{true, false}
 	case f.kind == numberType:
 		return []any{json.Number("7"), "8"}
+	case f.name == "purge_interval":
+		return []any{"70s", "80s"}
+	case f.name == "publish_status_ttl":
+		return []any{"48h", "72h"}
 	case f.kind == durationType:
 		return []any{"7s", "8s"}
 	case f.kind == sizeType:
@@ -105,6 +112,10 @@ func samples(f field) []any {
 		return []any{[]any{"client_event"}}
 	case f.kind == reflect.TypeFor[HeaderValues]():
 		return []any{map[string]any{"X-A": "b"}}
+	case f.name == "channel":
+		return []any{"presence-sample", "presence-other"}
+	case f.name == "allowed_hosts" || f.name == "denied_hosts":
+		return []any{[]any{"push.example.com"}}
 	case f.kind == listType:
 		return []any{[]any{"https://a.example"}}
 	}
@@ -119,7 +130,9 @@ func TestEverySettingCounts(t *testing.T) {
 	for _, l := range leaves(hubType, nil) {
 		name := strings.Join(l.path, ".")
 		target := strings.Contains(name, "webhooks.0.lambda") || strings.HasSuffix(name, "webhooks.0.url")
-		if name == "rate_limiter.driver" || name == "database" || name == "role" || name == "webhooks.ca" || target {
+		driver := l.path[len(l.path)-1] == "driver"
+		drivers := name == "push.storage_driver" || name == "push.queue_driver" || name == "push.allow_memory_drivers"
+		if driver || drivers || name == "database" || name == "role" || name == "webhooks.ca" || target {
 			continue // these have tests of their own
 		}
 		env := map[string]string{"SOCKUDO_MAX_CONNECTIONS": "5"} // for env_overrides
@@ -129,6 +142,18 @@ func TestEverySettingCounts(t *testing.T) {
 		base := with("", nil, []string{"apps", "0"}, nil)
 		if strings.HasPrefix(name, "webhooks.") {
 			base = with("", base, []string{"apps", "0", "webhooks", "0"}, nil)
+		}
+		if strings.Contains(name, "history") || strings.Contains(name, "annotations") || l.path[0] == "versioned_messages" {
+			base = with("", base, []string{"history"}, map[string]any{"driver": "memory"})
+		}
+		if strings.Contains(name, "annotations") {
+			base = with("", base, []string{"versioned_messages"}, nil)
+		}
+		if l.path[0] == "push_rules" {
+			base = with("", base, []string{"push"}, nil)
+		}
+		if strings.HasPrefix(name, "push.previous_encryption") || strings.HasPrefix(name, "push.encrypt") {
+			base = with("", base, []string{"push", "credential_encryption_key"}, "the key of now")
 		}
 		base = with("", base, l.path[:len(l.path)-1], nil)
 		before := definitionOf(t, name, base, env)
@@ -170,20 +195,24 @@ func TestEveryWordIsDocumented(t *testing.T) {
 	syntax, _, _ = strings.Cut(syntax, "func (h *Handler) UnmarshalCaddyfile")
 	notThere := []string{
 		"id", "driver", "max", "window", // arguments
-		"apps", "channel_namespaces", // app and namespace
+		"apps", "channel_namespaces", "channel_delta_compression", "mode", // app, namespace and delta
 		"url", "headers", "function_name", "region", // arguments of webhook, header and lambda
+		"push_rules", "providers", // push_rule and provider
 		"features", "channels", // named where policy is
 		"max_requests", "window_seconds",
+		"backend", // driver in JSON
 	}
 	words := map[string]bool{}
 	var collect func(reflect.Type)
 	collect = func(section reflect.Type) {
 		for name, f := range fieldsOf(section) {
 			words[name] = true
-			if f.kind.Kind() == reflect.Pointer {
-				collect(f.kind.Elem())
-			} else if f.kind.Kind() == reflect.Slice && f.kind.Elem().Kind() == reflect.Pointer {
-				collect(f.kind.Elem().Elem())
+			switch kind := f.kind; {
+			case kind.Kind() == reflect.Pointer:
+				collect(kind.Elem())
+			case kind.Kind() != reflect.Slice && kind.Kind() != reflect.Map || kind.Elem().Kind() != reflect.Pointer:
+			case kind.Elem().Elem().Kind() == reflect.Struct:
+				collect(kind.Elem().Elem())
 			}
 		}
 		for name := range lexiconOf(section).aliases {
@@ -194,7 +223,7 @@ func TestEveryWordIsDocumented(t *testing.T) {
 	for word := range words {
 		known := false
 		for _, end := range []string{" ", "\t", "]", "\n"} {
-			known = known || strings.Contains(syntax, "\t"+word+end) || strings.Contains(syntax, "["+word+end)
+			known = known || strings.Contains(syntax, "\t"+word+end) || strings.Contains(syntax, "["+word+end) || strings.Contains(syntax, ", "+word+end)
 		}
 		if !known && !slices.Contains(notThere, word) && !strings.HasPrefix(word, "max_members_per") {
 			t.Errorf("%s is not in the syntax comment", word)

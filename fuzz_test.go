@@ -48,6 +48,8 @@ func FuzzCaddyfile(f *testing.F) {
 	}
 	f.Add("sockudo a b")
 	f.Add("sockudo {\nrate_limiter \"memory\" {\nlimits {\n}\nmax_keys 5\n}\n}")
+	f.Add("sockudo {\npush on\npush_rule a* {\nevent_filter x\nsuppress_if_present\n}\n}")
+	f.Add("sockudo {\npush {\nstorage memory\nprovider wns\nprovider fcm {\nproject_id {env.X}\n}\nretry {\nmax_attempts {env.X}\n}\n}\n}")
 	f.Add("sockudo {\nusage {env.X}\napp {env.X} {\nkey k\nsecret {file.x}\n}\n}")
 	f.Fuzz(func(t *testing.T, text string) {
 		tokens, err := caddyfile.Tokenize([]byte(text), "Caddyfile")
@@ -87,6 +89,7 @@ func FuzzJSONConfig(f *testing.F) {
 		f.Add([]byte(object))
 	}
 	f.Add([]byte(`{"name":"x","apps":[{"id":"a","key":"k","secret":"s","policy":{"limits":{"max_connections":"5"}}}],"rate_limiter":{"max_keys":5}}`))
+	f.Add([]byte(`{"push":{"providers":{"webpush":{"vapid_subject":"{env.X}"}},"storage":{"driver":"memory"},"default_quotas":{"fanout_max":"none"}},"push_rules":[{"channel_pattern":"a*","event_filter":["x"],"suppress_if_present":{"delay_seconds":1}}]}`))
 	f.Add([]byte(`{"usage":"{env.X}","activity_timeout":60000000000,"cors":{"origins":["*"]},"cache":{"driver":"memory","max_bytes":1}}`))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		h := new(Handler)

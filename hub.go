@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
@@ -27,6 +28,8 @@ type hub struct {
 	*realtime.Hub
 	// board is what webhooks know of receivers.
 	board *webhooks.Board
+	// notices is what push knows of providers.
+	notices *push.Board
 
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
@@ -36,7 +39,7 @@ type hub struct {
 }
 
 func newHub(name string) *hub {
-	return &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	return &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), notices: push.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
 }
 
 // Destruct ends the hub.
@@ -68,6 +71,7 @@ type tenure struct {
 
 	queue    storage.Queue
 	delivery *webhooks.Delivery // nil when no webhooks are sent
+	push     *notifications     // nil when no notifications are sent
 	leases   map[string]*lease  // of drivers, by kind
 	drivers  map[string]string  // their names, by kind
 	tunes    []func() error     // apply this configuration's tuning to running drivers
@@ -91,6 +95,7 @@ func (t *tenure) activate() {
 	t.hub.Activate(t.generation)
 	t.hub.tune()
 	t.startWebhooks()
+	t.startPush()
 	t.writeApps()
 }
 
@@ -153,6 +158,7 @@ func (t *tenure) end() {
 	t.hub.mu.Unlock()
 	t.hub.tune()
 	t.report("stopping webhooks", t.stopWebhooks())
+	t.report("stopping push notifications", t.stopPush())
 	t.handOver(ctx)
 	for _, kind := range sortedKeys(t.leases) {
 		t.report("closing a driver", t.leases[kind].release())

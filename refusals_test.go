@@ -96,19 +96,99 @@ func TestCaddyfileRefusals(t *testing.T) {
 	}
 }
 
+// What V2 clients get is checked like everything else.
+func TestV2Refusals(t *testing.T) {
+	const coordination = " is not supported: deltas are those of one socket, so nodes have nothing to coordinate"
+	for block, want := range map[string]string{
+		"recovery {\nbuffer_size 0\n}":                                                 "buffer_size: must be at least 1, at Testfile:3",
+		"recovery {\nmax_buffer_size 0\n}":                                             "max_buffer_size: must be at least 1, at Testfile:3",
+		"recovery {\nttl 0s\n}":                                                        "ttl: must be at least 1ms, at Testfile:3",
+		"recovery {\nttl_seconds 0\n}":                                                 "ttl_seconds: must be at least 1ms, at Testfile:3",
+		"recovery {\nttl 120\n}":                                                       `ttl: "120" has no unit; write 120s for seconds, at Testfile:3`,
+		"recovery {\nmax_bytes 5\n}":                                                   "max_bytes: must be at least 1KiB, at Testfile:3",
+		"recovery {\nbufer_size 5\n}":                                                  "bufer_size is unknown (did you mean buffer_size?), at Testfile:3",
+		"recovery {\nttl_seconds 5\nttl 5s\n}":                                         "ttl_seconds and ttl mean the same: write one of them, at Testfile:4",
+		"recovery {\nttl_seconds 5\nbuffer_ttl_seconds 5\n}":                           "ttl_seconds and buffer_ttl_seconds mean the same: write one of them, at Testfile:4",
+		"recovery on\nconnection_recovery on":                                          "recovery and connection_recovery mean the same: write one of them, at Testfile:3",
+		"recovery on off":                                                              "recovery takes on, off or a block, and no more than that, at Testfile:2",
+		"recovery on {\nbuffer_size 5\n}":                                              "recovery takes on, off or a block, and no more than that, at Testfile:4",
+		"tag_filtering maybe":                                                          `tag_filtering: "maybe" is neither on nor off, at Testfile:2`,
+		"event_name_filtering {\nmax_events_per_filter 65\n}":                          "max_events_per_filter: must be at most 64, at Testfile:3",
+		"event_name_filtering {\nmax_events_per_filter 0\n}":                           "max_events_per_filter: must be at least 1, at Testfile:3",
+		"event_name_filtering {\nmax_event_name_length 257\n}":                         "max_event_name_length: must be at most 256, at Testfile:3",
+		"ephemeral maybe":                                                              `ephemeral: "maybe" is neither on nor off, at Testfile:2`,
+		"echo_control {\ndefault_echo_mesages on\n}":                                   "default_echo_mesages is unknown (did you mean default_echo_messages?), at Testfile:3",
+		"delta_compression {\nalgorithm zip\n}":                                        `algorithm: "zip" is not one of fossil, xdelta3, at Testfile:3`,
+		"delta_compression {\nfull_message_interval 0\n}":                              "full_message_interval: must be at least 1, at Testfile:3",
+		"delta_compression {\ncluster_coordination on\n}":                              "cluster_coordination" + coordination + ", at Testfile:3",
+		"delta_compression {\ncluster_coordination\n}":                                 "cluster_coordination" + coordination + ", at Testfile:3",
+		"delta_compression {\ncoordination_backend redis\n}":                           "coordination_backend" + coordination + ", at Testfile:3",
+		"delta_compression {\ncoordination_backend none\ncoordination_backend none\n}": "coordination_backend is written twice, at Testfile:4",
+		"delta_compression {\nconflation_key_path data..id\n}":                         `conflation_key_path: conflation key path "data..id" has an empty name, at Testfile:3`,
+		"app demo {\ndelta ticker fossil {\nconflation_key .id\n}\n}":                  `conflation_key: conflation key path ".id" has an empty name, at Testfile:4`,
+		"presence {\nupdate_rate 0\n}":                                                 "update_rate: must be at least 1, at Testfile:3",
+		"presence {\ngrace -1s\n}":                                                     "grace: must not be negative, at Testfile:3",
+		"presence {\nv2_grace 5\n}":                                                    `v2_grace: "5" has no unit; write 5s for seconds, at Testfile:3`,
+		"websocket {\nping_interval 500ms\n}":                                          "ping_interval: must be at least 1s, at Testfile:3",
+		"websocket {\nidle_timeout never\n}":                                           `idle_timeout: "never" is not a duration such as 500ms, 90s, 2m or 1d, at Testfile:3`,
+		"websocket {\nidle_timeout 30\n}":                                              `idle_timeout: "30" has no unit; write 30s for seconds, at Testfile:3`,
+
+		"app demo {\ndelta ticker\n}":                                     "delta takes a channel or a pattern and a mode, not 1 arguments, at Testfile:3",
+		"app demo {\ndelta ticker zip\n}":                                 `delta ticker: "zip" is not one of inherit, disabled, fossil, xdelta3, at Testfile:3`,
+		"app demo {\ndelta ticker fossil\ndelta ticker disabled\n}":       "delta ticker is written twice, at Testfile:4",
+		"app demo {\ndelta a*b*c fossil\n}":                               "delta a*b*c: the pattern has more than one *, at Testfile:3",
+		"app demo {\ndelta a/b fossil\n}":                                 "delta a/b: no channel has such a name, at Testfile:3",
+		"app demo {\ndelta \"\" fossil\n}":                                "delta : the name of the channel is empty, at Testfile:3",
+		"app demo {\ndelta ticker fossil {\nalgorithm xdelta3\n}\n}":      "delta ticker: mode fossil and algorithm xdelta3 contradict each other, at Testfile:5",
+		"app demo {\ndelta ticker disabled {\nenabled on\n}\n}":           "delta ticker: mode disabled and enabled on contradict each other, at Testfile:5",
+		"app demo {\ndelta ticker fossil {\nmode fossil\n}\n}":            "mode is written behind the channel: delta CHANNEL fossil, at Testfile:4",
+		"app demo {\ndelta ticker fossil {\nmax_messages_per_key 1\n}\n}": "max_messages_per_key is not supported: a delta is always that to the newest message of its key, at Testfile:4",
+		"app demo {\nchannel_delta_compression x\n}":                      "channel_delta_compression is written as delta CHANNEL MODE in a Caddyfile, at Testfile:3",
+		"app demo {\nrecovery {\nttl 10ms\n}\n}":                          "ttl: must be at least 1s, at Testfile:4",
+		"app demo {\nnamespace a {\nallow_publish_for_client maybe\n}\n}": `allow_publish_for_client: "maybe" is neither on nor off, at Testfile:4`,
+	} {
+		_, err := parse(block)
+		expectError(t, err, want)
+	}
+	for object, want := range map[string]string{
+		`{"recovery": 5}`:                                                          "recovery: must be an object",
+		`{"recovery": "maybe"}`:                                                    `recovery.enabled: "maybe" is neither on nor off`,
+		`{"recovery": {"buffer_size": 0}}`:                                         "recovery.buffer_size: must be at least 1",
+		`{"connection_recovery": {"ttl_seconds": 0}}`:                              "connection_recovery.ttl_seconds: must be at least 1ms",
+		`{"tag_filtering": {"enable_tag": true}}`:                                  "tag_filtering.enable_tag is unknown (did you mean enable_tags?)",
+		`{"event_name_filtering": {"max_events_per_filter": 100}}`:                 "event_name_filtering.max_events_per_filter: must be at most 64",
+		`{"delta_compression": {"cluster_coordination": true}}`:                    "delta_compression.cluster_coordination" + coordination,
+		`{"delta_compression": {"coordination_backend": "nats"}}`:                  "delta_compression.coordination_backend" + coordination,
+		`{"apps": [{"channel_delta_compression": {"a": "zip"}}]}`:                  `apps.0.channel_delta_compression.a.mode: "zip" is not one of inherit, disabled, fossil, xdelta3`,
+		`{"apps": [{"channel_delta_compression": {"a": {"algorith": "fossil"}}}]}`: "apps.0.channel_delta_compression.a.algorith is unknown (did you mean algorithm?)",
+		`{"apps": [{"channel_delta_compression": {"a": null}}]}`:                   "apps.0.channel_delta_compression.a: must be an object",
+		`{"apps": [{"channel_delta_compression": ["a"]}]}`:                         "apps.0.channel_delta_compression: must be an object",
+	} {
+		expectError(t, json.Unmarshal([]byte(object), new(Handler)), want)
+	}
+	for object, want := range map[string]string{
+		`{"channel_delta_compression": {"a*b*": "fossil"}}`:                           "app demo: delta a*b*: the pattern has more than one *",
+		`{"channel_delta_compression": {"a": {"mode": "disabled", "enabled": true}}}`: "app demo: delta a: mode disabled and enabled on contradict each other",
+		`{"recovery": {"ttl": "1500ms"}}`:                                             "app demo: recovery: ttl: 1.5s is not a number of whole seconds, in which stores keep it",
+		`{"recovery": true, "policy": {}}`:                                            "app demo: what policy says must not be written beside it too",
+	} {
+		h := new(Handler)
+		if err := json.Unmarshal([]byte(`{"apps": [{"id": "demo", "key": "k", "secret": "s", `+object[1:]+`]}`), h); err != nil {
+			t.Errorf("%s: %v", object, err)
+			continue
+		}
+		_, err := resolve(&h.HubConfig, nil)
+		expectError(t, err, want)
+	}
+}
+
 // What this version does not have is refused by name, in both doors.
 func TestLater(t *testing.T) {
-	hub := []string{
-		"recovery", "history", "presence_history", "versioned_messages", "annotations",
-		"delta_compression", "tag_filtering", "push", "ephemeral", "echo_control", "event_name_filtering",
-	}
+	hub := []string{"ai_transport", "ably_compat"}
 	inside := map[string][]string{
-		"websocket": {"ping_interval", "idle_timeout", "compression"},
-		"presence":  {"update_rate", "grace", "v2_grace"},
+		"websocket": {"compression"},
 		"metrics":   {"tcp_exporter", "channel_labels"},
 	}
-	app := []string{"delta", "recovery", "history", "presence_history", "annotations_enabled"}
-	namespace := []string{"annotations_enabled", "allow_subscribe_for_client", "allow_publish_for_client", "allow_presence_for_client", "history"}
 	const later = " is not supported yet by this version"
 	check := func(block, at, object, path string) {
 		t.Helper()
@@ -124,13 +204,6 @@ func TestLater(t *testing.T) {
 		for _, word := range words {
 			check(section+" {\n"+word+" on\n}", "3", `{"`+section+`": {"`+word+`": true}}`, section+"."+word)
 		}
-	}
-	for _, word := range app {
-		check("app demo {\n"+word+" on\n}", "3", `{"apps": [{"`+word+`": true}]}`, "apps.0."+word)
-	}
-	for _, word := range namespace {
-		check("app demo {\nnamespace chat {\n"+word+" on\n}\n}", "4",
-			`{"apps": [{"channel_namespaces": [{"`+word+`": true}]}]}`, "apps.0.channel_namespaces.0."+word)
 	}
 	for _, word := range []string{"fallback_to_local", "socket_counting", "nodes_number", "discovery_max_wait_ms", "client_capacity"} {
 		_, err := parse("adapter local {\n" + word + " on\n}")

@@ -18,6 +18,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
+	"github.com/sockudo/caddy-sockudo/storage/batch"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
 	"github.com/sockudo/caddy-sockudo/webhooks"
 )
@@ -39,14 +40,18 @@ type definition struct {
 	// needsQueue says that something makes jobs, or that the configuration names a
 	// queue; without either no file is made.
 	needsQueue bool
+	// writes says how history is written. It is nil when nothing is kept.
+	writes *batch.Options
 	// webhooks says how webhooks are sent, nil when none are. lossyQueue admits a queue
 	// without dead letters. webhooksUnsent says that apps in a store may have some that
 	// nothing asks for.
 	webhooks       *webhooks.Settings
 	lossyQueue     bool
 	webhooksUnsent bool
-	metrics        bool
-	prefix         string
+	// push says how notifications are sent, nil when none are.
+	push    *pushDefinition
+	metrics bool
+	prefix  string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -107,9 +112,7 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 		return nil, err
 	}
 	d.warnings = append(d.warnings, env.warnings...)
-	for _, name := range c.Database.unused(d.drivers) {
-		d.warnings = append(d.warnings, "no driver uses the settings of database "+name)
-	}
+	d.warnings = append(d.warnings, warnIdle(&d.settings)...)
 	d.appCache = c.AppCache.options()
 	d.needsQueue = c.QueueRaw != nil
 	if c.AppCache != nil && d.drivers[kindApps].driver == defaultDrivers[kindApps] {
@@ -117,6 +120,15 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	}
 	if err := d.resolveApps(c, env.dropApps); err != nil {
 		return nil, err
+	}
+	if err := d.resolveHistory(c); err != nil {
+		return nil, err
+	}
+	if err := d.resolvePush(c); err != nil {
+		return nil, err
+	}
+	for _, name := range c.Database.unused(d.drivers) {
+		d.warnings = append(d.warnings, "no driver uses the settings of database "+name)
 	}
 	if err := d.resolveWebhooks(c); err != nil {
 		return nil, err
@@ -168,6 +180,8 @@ func (c *HubConfig) settings() (realtime.Settings, error) {
 		return s, at("cluster_health", err)
 	}
 	c.limits(&s)
+	c.v2(&s)
+	c.history(&s)
 	s.Rate = c.RateLimiter.settings(s.Rate)
 	if err := c.WebSocket.settings(&s.Socket); err != nil {
 		return s, at("websocket", err)
@@ -220,6 +234,10 @@ func (c *WebSocketConfig) settings(s *realtime.SocketSettings) error {
 	}
 	s.DropWhenFull = c.OnBufferFull == "drop"
 	s.MaxPayload = c.MaxPayload.or(s.MaxPayload)
+	if s.PingInterval = c.PingInterval.orNone(s.PingInterval); !c.AutoPing.or(true) {
+		s.PingInterval = 0
+	}
+	s.IdleTimeout = c.IdleTimeout.orNone(s.IdleTimeout)
 	return nil
 }
 

@@ -60,7 +60,8 @@ func (a *AppConfig) flat() (*AppConfig, error) {
 				return nil, err
 			}
 		}
-		f.Idempotency, f.Webhooks = p.Idempotency, p.Webhooks
+		f.Idempotency, f.Recovery, f.Webhooks = p.Idempotency, p.Recovery, p.Webhooks
+		f.History, f.PresenceHistory = p.History, p.PresenceHistory
 		return f, nil
 	}
 	return f, merge(&f.AppLimits, a.Limits)
@@ -108,6 +109,15 @@ func (a *AppConfig) record() (*storage.App, error) {
 			SubscriptionCount:  a.SubscriptionCount.or(false),
 		},
 		AllowedOrigins: a.AllowedOrigins,
+	}
+	if app.Recovery, err = a.Recovery.record(); err != nil {
+		return nil, at("recovery", err)
+	}
+	if err := a.histories(app); err != nil {
+		return nil, err
+	}
+	if app.Delta, err = a.deltas(); err != nil {
+		return nil, err
 	}
 	if i := a.Idempotency; i != nil {
 		app.Idempotency.TTL = i.TTL.or(0)
@@ -163,11 +173,17 @@ func (a *AppConfig) namespaces() (map[string]*storage.Namespace, error) {
 			Pattern:                  c.Pattern,
 			MaxChannelNameLength:     c.MaxChannelNameLength.or(0),
 			AllowUserLimitedChannels: c.AllowUserLimitedChannels.or(false),
+			NoSubscribe:              !c.AllowSubscribeForClient.or(true),
+			NoPublish:                !c.AllowPublishForClient.or(true),
+			NoPresence:               !c.AllowPresenceForClient.or(true),
 		}
 		if all[n.Name] != nil {
 			return nil, fmt.Errorf("namespace %s is written twice", n.Name)
 		}
 		if err := n.Compile(); err != nil {
+			return nil, err
+		}
+		if err := c.histories(n); err != nil {
 			return nil, err
 		}
 		all[n.Name] = n

@@ -7,10 +7,10 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/sockudo/caddy-sockudo/internal/netguard"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/webhooks"
@@ -21,7 +21,7 @@ const legacyRegion = "us-east-1"
 
 // laterEvents are those of features that this version does not have.
 var laterEvents = []string{
-	"member_updated", "message_version_created", "annotation_created", "annotation_deleted", "ai_run_started", "ai_turn_started",
+	"ai_run_started", "ai_turn_started",
 	"ai_run_ended", "ai_turn_ended", "ai_cancel_requested", "ai_stream_orphaned", "ai_stream_cancelled",
 }
 
@@ -103,7 +103,7 @@ func checkTarget(w *storage.Webhook, allowPrivate bool) (plain bool, err error) 
 	host := strings.ToLower(u.Hostname())
 	private := host == "localhost" || strings.HasSuffix(host, ".localhost")
 	if ip, err := netip.ParseAddr(host); err == nil {
-		private = !webhooks.IsPublic(ip)
+		private = !netguard.IsPublic(ip)
 	}
 	if private && !allowPrivate {
 		return false, fmt.Errorf("url: %s is a loopback, private or similar address; write webhooks { allow_private on } to admit those", host)
@@ -124,14 +124,6 @@ func (a *AppConfig) webhooks() (all []storage.Webhook, err error) {
 		all = append(all, w)
 	}
 	return all, nil
-}
-
-func (w *WebhookConfig) hasPlaceholders() (found bool) {
-	_ = visit(reflect.ValueOf(w).Elem(), "", func(text reflect.Value, _ rule, _ string) error {
-		found = found || hasPlaceholder(text.String())
-		return nil
-	})
-	return found
 }
 
 // record checks the webhook and is what stores keep of it.

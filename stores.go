@@ -33,6 +33,9 @@ func openApps(ctx caddy.Context, t *tenure, d *definition) (storage.AppManager, 
 	if _, ok := spec.(withApps); ok {
 		return takeDriver(t, d, kindApps, spec, spec.Key(), func() (storage.AppManager, error) { return openSpec(spec) })
 	}
+	if d.writes == nil {
+		d.appCache.Read = (&unkept{log: t.log.With(zap.String("hub", t.hub.Name()))}).read
+	}
 	driver, err := takeDriver(t, d, kindApps, spec, t.hub.Name()+"\x00"+spec.Key(), func() (storage.AppManager, error) {
 		store, err := openSpec(spec)
 		if err != nil {

@@ -173,7 +173,7 @@ func TestBadAppChanges(t *testing.T) {
 		`{"max_connections": -1}`:                  "max_connections",
 		`{"limits": {"max_connections": "x"}}`:     "limits.max_connections",
 		`{"policy": {"limits": {"max_conns": 1}}}`: "policy.limits.max_conns is unknown",
-		`{"history": {}}`:                          "history is not supported yet",
+		`{"history": {"retention": "5"}}`:          "history.retention",
 		`{"webhooks": [{"url": "https://a.example", "events": ["channel_ocupied"]}]}`: "webhook 1: events: channel_ocupied is unknown (did you mean channel_occupied?)",
 		`{"secret_overlap": "5"}`:                    "secret_overlap",
 		`{"key": "` + strings.Repeat("k", 256) + `"`: "",

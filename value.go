@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
+
+	"github.com/sockudo/caddy-sockudo/realtime/delta"
 )
 
 // Settings are kept as they were written, because any of them may be a
@@ -116,12 +118,15 @@ func textOf(tree any, kind reflect.Type) (string, error) {
 
 // rule is what a field says about its text, in tags of its own.
 type rule struct {
-	// min is the least value, zero unless the tag says more.
-	min string
-	// none admits the word none.
+	// min is the least value, zero unless the tag says more, and max the greatest.
+	min, max string
+	// none admits the word none. A duration may say off or 0 instead.
 	none bool
-	// words are the only ones admitted.
+	// words are the only ones admitted, and fold admits them in capitals too.
 	words []string
+	fold  bool
+	// path demands names with dots between them.
+	path bool
 	// secret text is shown to nobody.
 	secret bool
 }
@@ -129,8 +134,11 @@ type rule struct {
 func ruleOf(f reflect.StructField) rule {
 	return rule{
 		min:    f.Tag.Get("min"),
+		max:    f.Tag.Get("max"),
 		none:   f.Tag.Get("none") != "",
 		words:  strings.Fields(f.Tag.Get("words")),
+		fold:   f.Tag.Get("fold") != "",
+		path:   f.Tag.Get("path") != "",
 		secret: f.Name == "Secret" || f.Tag.Get("secret") != "",
 	}
 }
@@ -140,52 +148,68 @@ func hasPlaceholder(text string) bool { return strings.Contains(text, "{") }
 
 // check reports what is wrong with text as a setting of the given type.
 func (r rule) check(text string, kind reflect.Type) error {
-	if r.none && text == none {
+	if r.none && isNone(text, kind) {
 		return nil
 	}
 	switch kind {
 	case numberType:
 		n, err := parseNumber(text)
-		return r.atLeast(n, err, parseNumber)
+		return r.within(n, err, parseNumber)
 	case durationType:
 		d, err := parseDuration(text)
-		return r.atLeast(int64(d), err, func(s string) (int64, error) {
+		return r.within(int64(d), err, func(s string) (int64, error) {
 			d, err := parseDuration(s)
 			return int64(d), err
 		})
 	case sizeType:
 		n, err := parseSize(text)
-		return r.atLeast(n, err, parseSize)
+		return r.within(n, err, parseSize)
 	case switchType:
 		_, err := parseSwitch(text)
 		return err
 	}
-	if len(r.words) == 0 {
-		return nil
+	if r.path {
+		_, err := delta.ParsePath(text)
+		return err
 	}
-	if slices.Contains(r.words, text) {
+	if r.fold {
+		text = strings.ToLower(text)
+	}
+	if len(r.words) == 0 || slices.Contains(r.words, text) {
 		return nil
 	}
 	return fmt.Errorf("%q is not one of %s", text, strings.Join(r.words, ", "))
 }
 
-func (r rule) atLeast(n int64, err error, parse func(string) (int64, error)) error {
-	if err != nil {
-		return err
+// within checks a number that was read, with an error or without, against the bounds.
+func (r rule) within(n int64, err error, parse func(string) (int64, error)) error {
+	least, most := int64(0), int64(math.MaxInt64)
+	if err == nil && r.min != "" {
+		least, err = parse(r.min)
 	}
-	var least int64
-	if r.min != "" {
-		if least, err = parse(r.min); err != nil {
-			return err
-		}
+	if err == nil && r.max != "" {
+		most, err = parse(r.max)
 	}
 	switch {
+	case err != nil:
+		return err
 	case n < 0:
 		return errors.New("must not be negative")
 	case n < least:
 		return fmt.Errorf("must be at least %s", r.min)
+	case n > most:
+		return fmt.Errorf("must be at most %s", r.max)
 	}
 	return nil
+}
+
+// isNone reports whether text says that there is no bound, or no such time.
+func isNone(text string, kind reflect.Type) bool {
+	if text == none || kind != durationType {
+		return text == none
+	}
+	d, err := parseDuration(text)
+	return text == "off" || text == "0" || err == nil && d == 0
 }
 
 func parseNumber(text string) (int64, error) {
@@ -243,6 +267,14 @@ func (d Duration) or(otherwise time.Duration) time.Duration {
 		return v
 	}
 	return otherwise
+}
+
+// orNone is or for a time that there may be none of, which is zero.
+func (d Duration) orNone(otherwise time.Duration) time.Duration {
+	if isNone(string(d), durationType) {
+		return 0
+	}
+	return d.or(otherwise)
 }
 
 func (s Size) or(otherwise int64) int64 {

@@ -161,6 +161,16 @@ func expandText(r *caddy.Replacer, text string, secret bool) (string, error) {
 	})
 }
 
+// placeholdersIn reports whether a section, given by pointer, has to be expanded before
+// it means anything.
+func placeholdersIn(section any) (found bool) {
+	_ = visit(reflect.ValueOf(section).Elem(), "", func(text reflect.Value, _ rule, _ string) error {
+		found = found || hasPlaceholder(text.String())
+		return nil
+	})
+	return found
+}
+
 // check reports the first value of an expanded section that breaks its rule.
 func (c *HubConfig) check() error {
 	return visit(reflect.ValueOf(c).Elem(), "", func(text reflect.Value, r rule, path string) error {

@@ -3,7 +3,6 @@ package sockudo
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -69,25 +68,12 @@ func (t *tenure) stopWebhooks() error {
 // the configuration asks for them.
 type unsent struct {
 	log  *zap.Logger
-	mu   sync.Mutex
-	told map[string]bool
+	told toldApps
 }
-
-// maxTold bounds the apps that are warned of one by one.
-const maxTold = 1000
 
 // Tell warns, once for each app.
 func (u *unsent) Tell(app string, _ []protocol.WebhookEvent, settled func(kept bool)) {
-	u.mu.Lock()
-	first := !u.told[app] && len(u.told) < maxTold
-	if first {
-		if u.told == nil {
-			u.told = map[string]bool{}
-		}
-		u.told[app] = true
-	}
-	u.mu.Unlock()
-	if first {
+	if u.told.first(app) {
 		u.log.Warn("an app in the store has webhooks, and nothing is sent to them: write webhooks { enabled on }, or off to be told no more", zap.String("app", app))
 	}
 	if settled != nil {

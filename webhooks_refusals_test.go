@@ -14,7 +14,7 @@ func TestWebhookRefusals(t *testing.T) {
 	}
 	for block, want := range map[string]string{
 		hook("events channel_ocupied"):                    "webhook: events: channel_ocupied is unknown (did you mean channel_occupied?), at Testfile:7",
-		hook("events annotation_created"):                 "webhook: events: annotation_created is not supported yet by this version, at Testfile:7",
+		hook("events ai_run_started"):                     "webhook: events: ai_run_started is not supported yet by this version, at Testfile:7",
 		hook("timeout 5s"):                                "webhook: events is missing: it names what is told, such as channel_occupied, at Testfile:7",
 		hook("events cache_miss\nurl x"):                  "url is written behind webhook, at Testfile:7",
 		hook("headers X-A b"):                             "headers are written as header NAME VALUE in a Caddyfile, at Testfile:6",

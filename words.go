@@ -23,6 +23,28 @@ type lexicon struct {
 	later []string
 	// caddys are words for what Caddy does, with how it is told to.
 	caddys map[string]string
+	// needless are words of Sockudo for what there is no need of here.
+	needless map[string]needlessError
+	// elsewhere are words that belong to another place, with where that is.
+	elsewhere map[string]string
+	// alone is the setting that a value stands for which is written instead of the
+	// section, as in "recovery on". Empty: there is no such spelling.
+	alone string
+}
+
+// needlessError refuses a word with the reason why there is no need of what it asks
+// for. Some values ask for nothing, and are read over.
+type needlessError struct {
+	reason  string
+	nothing []string
+}
+
+func (e needlessError) Error() string { return "is not supported: " + e.reason }
+
+// asksNothing reports whether a value in JSON asks for nothing.
+func (e needlessError) asksNothing(value any) bool {
+	text, err := textOf(value, switchType)
+	return value == nil || err == nil && slices.Contains(e.nothing, text)
 }
 
 // alias is another spelling of a field, and how its value becomes the field's.
@@ -31,11 +53,17 @@ type alias struct {
 	convert func(text string) (string, error) // nil leaves it as it is
 }
 
+// recoveryAlias is how Sockudo calls recovery, and ofRecovery are the words in it: those
+// of its files, and the one of its documentation.
 var (
-	// laterOfPolicy are words that an app and its policy share.
-	laterOfPolicy = []string{"recovery", "connection_recovery", "history", "presence_history"}
-	laterOfNames  = []string{"annotations_enabled", "delta", "channel_delta_compression"}
+	recoveryAlias = map[string]alias{"connection_recovery": {"recovery", nil}}
+	ofRecovery    = lexicon{alone: "enabled", aliases: map[string]alias{
+		"ttl_seconds": {"ttl", unit("s")}, "buffer_ttl_seconds": {"ttl", unit("s")}, "max_buffer_size": {"buffer_size", nil},
+	}}
 )
+
+// noCoordination is why nodes say nothing to each other about deltas.
+const noCoordination = "deltas are those of one socket, so nodes have nothing to coordinate"
 
 var lexicons = map[reflect.Type]lexicon{
 	hubType: {
@@ -43,12 +71,9 @@ var lexicons = map[reflect.Type]lexicon{
 			"user_authentication_timeout": {"authentication_timeout", nil},
 			"health_check_timeout_ms":     {"health_timeout", unit("ms")},
 			"server_role":                 {"role", nil},
+			"connection_recovery":         {"recovery", nil},
 		},
-		later: []string{
-			"recovery", "connection_recovery", "history",
-			"presence_history", "versioned_messages", "annotations", "delta_compression", "tag_filtering",
-			"push", "ephemeral", "echo_control", "event_name_filtering", "ai_transport", "ably_compat",
-		},
+		later: []string{"ai_transport", "ably_compat"},
 		caddys: map[string]string{
 			"host": "the site address or bind", "port": "the site address", "debug": "the global option debug",
 			"ssl": "the site address and tls", "unix_socket": "bind", "logging": "log", "path_prefix": "handle_path",
@@ -60,11 +85,41 @@ var lexicons = map[reflect.Type]lexicon{
 		"node_timeout_ms":       {"node_timeout", unit("ms")},
 		"cleanup_interval_ms":   {"cleanup", unit("ms")},
 	}},
-	reflect.TypeFor[AppCacheConfig]():  {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}, "negative_ttl_seconds": {"negative_ttl", unit("s")}}},
-	reflect.TypeFor[AppConfig]():       {later: laterOfPolicy},
-	reflect.TypeFor[AppPolicy]():       {later: laterOfPolicy},
-	reflect.TypeFor[AppChannels]():     {later: laterOfNames},
-	reflect.TypeFor[NamespaceConfig](): {aliases: map[string]alias{"channel_name_pattern": {"pattern", nil}}, later: []string{"annotations_enabled", "allow_subscribe_for_client", "allow_publish_for_client", "allow_presence_for_client", "history", "presence_history"}},
+	reflect.TypeFor[AppCacheConfig](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}, "negative_ttl_seconds": {"negative_ttl", unit("s")}}},
+	reflect.TypeFor[AppConfig]():      {aliases: recoveryAlias},
+	reflect.TypeFor[AppPolicy]():      {aliases: recoveryAlias},
+	reflect.TypeFor[AppChannels]():    {aliases: annotationsAlias},
+	reflect.TypeFor[AppRecovery]():    ofRecovery,
+	reflect.TypeFor[RecoveryConfig](): ofRecovery,
+
+	historyType: {alone: "enabled", needless: purgeSteps, aliases: merged(historyAliases, map[string]alias{
+		"backend": {"driver", nil}, "purge_interval_seconds": {"purge_interval", unit("s")}, "write_timeout_ms": {"write_timeout", unit("ms")},
+	})},
+	reflect.TypeFor[AppHistory](): {alone: "enabled", aliases: historyAliases},
+	reflect.TypeFor[NamespaceHistory](): {aliases: historyAliases, elsewhere: map[string]string{
+		"enabled": "the app, whose channels all have it or not: history { enabled on|off }",
+	}},
+	reflect.TypeFor[PresenceHistoryConfig](): {alone: "enabled", aliases: retentionAliases},
+	reflect.TypeFor[AppPresenceHistory]():    {alone: "enabled", aliases: retentionAliases},
+	reflect.TypeFor[VersionsConfig]():        {alone: "enabled", aliases: retentionAliases, needless: purgeSteps, elsewhere: purgeElsewhere},
+	reflect.TypeFor[AnnotationsConfig]():     {alone: "enabled"},
+
+	reflect.TypeFor[EchoConfig]():        {alone: "enabled"},
+	reflect.TypeFor[EventFilterConfig](): {alone: "enabled"},
+	reflect.TypeFor[TagFilterConfig]():   {alone: "enabled"},
+	reflect.TypeFor[DeltaConfig](): {
+		alone:   "enabled",
+		aliases: map[string]alias{"max_state_age_secs": {"max_state_age", unit("s")}},
+		needless: map[string]needlessError{
+			"cluster_coordination": {noCoordination, []string{"off", "false"}},
+			"coordination_backend": {noCoordination, []string{"off", "none", "auto"}},
+		},
+	},
+	reflect.TypeFor[ChannelDeltaConfig](): {
+		alone:    "mode",
+		needless: map[string]needlessError{"max_messages_per_key": {reason: "a delta is always that to the newest message of its key"}},
+	},
+	reflect.TypeFor[NamespaceConfig](): {aliases: merged(annotationsAlias, map[string]alias{"channel_name_pattern": {"pattern", nil}})},
 	reflect.TypeFor[MessageRateConfig](): {aliases: map[string]alias{
 		"decay_seconds":      {"decay", unit("s")},
 		"terminate_on_limit": {"terminate", nil},
@@ -75,7 +130,7 @@ var lexicons = map[reflect.Type]lexicon{
 			"max_payload_kb":            {"max_payload", unit("KiB")},
 			"disconnect_on_buffer_full": {"on_buffer_full", disconnects},
 		},
-		later: []string{"ping_interval", "idle_timeout", "compression", "auto_ping", "max_message_size", "max_frame_size", "write_buffer_size", "max_backpressure"},
+		later: []string{"compression", "max_message_size", "max_frame_size", "write_buffer_size", "max_backpressure"},
 	},
 	reflect.TypeFor[CORSConfig](): {aliases: map[string]alias{"origin": {"origins", nil}, "allowed_headers": {"headers", nil}}},
 	reflect.TypeFor[HTTPConfig](): {
@@ -88,10 +143,10 @@ var lexicons = map[reflect.Type]lexicon{
 		aliases: map[string]alias{
 			"max_members_per_channel": {"max_members", nil},
 			"max_member_size_in_kb":   {"max_member_size", unit("KiB")},
-		},
-		later: []string{
-			"update_rate", "grace", "v2_grace", "update_rate_limit_per_member_per_second",
-			"ungraceful_timeout_seconds", "v2_ungraceful_timeout_seconds",
+
+			"update_rate_limit_per_member_per_second": {"update_rate", nil},
+			"ungraceful_timeout_seconds":              {"grace", unit("s")},
+			"v2_ungraceful_timeout_seconds":           {"v2_grace", unit("s")},
 		},
 	},
 	reflect.TypeFor[IdempotencyConfig](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}}},
@@ -172,11 +227,13 @@ func fieldsOf(section reflect.Type) map[string]field {
 
 // lexiconOf is the lexicon of a section and of those embedded in it.
 func lexiconOf(section reflect.Type) lexicon {
-	all := lexicon{aliases: map[string]alias{}, caddys: map[string]string{}}
+	all := lexicon{aliases: map[string]alias{}, caddys: map[string]string{}, needless: map[string]needlessError{}, elsewhere: map[string]string{}}
 	add := func(t reflect.Type) {
 		l := lexicons[t]
 		maps.Copy(all.aliases, l.aliases)
 		maps.Copy(all.caddys, l.caddys)
+		maps.Copy(all.needless, l.needless)
+		maps.Copy(all.elsewhere, l.elsewhere)
 		all.later = append(all.later, l.later...)
 	}
 	add(section)
@@ -203,6 +260,12 @@ func findWord(section reflect.Type, word string, extra ...string) (field, alias,
 	}
 	if where, ok := words.caddys[word]; ok {
 		return field{}, alias{}, fmt.Errorf("is Caddy's own business: use %s", where)
+	}
+	if where, ok := words.elsewhere[word]; ok {
+		return field{}, alias{}, fmt.Errorf("belongs to %s", where)
+	}
+	if why, ok := words.needless[word]; ok {
+		return field{}, alias{}, why
 	}
 	known := slices.Concat(extra, slices.Collect(maps.Keys(fields)), slices.Collect(maps.Keys(words.aliases)))
 	return field{}, alias{}, unknownWord(word, known)

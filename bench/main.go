@@ -27,6 +27,8 @@ type options struct {
 	servers   string
 	gate      bool
 	cluster   bool
+	v2        bool
+	history   bool
 	json      string
 	markdown  string
 }
@@ -42,6 +44,8 @@ func main() {
 	flag.StringVar(&o.servers, "servers", "textbook,ours", "comma-separated servers to measure")
 	flag.BoolVar(&o.gate, "gate", false, "exit with 1 unless all gates are met")
 	flag.BoolVar(&o.cluster, "cluster", false, "compare one node with two and three, over the Redis and the NATS of this machine")
+	flag.BoolVar(&o.v2, "v2", false, "compare protocol V2 and its features with V1, on our server")
+	flag.BoolVar(&o.history, "history", false, "compare publishing, rewinds and versions with and without history, and read its pages, on our server")
 	flag.StringVar(&o.json, "json", "", "write every single run to this file as JSON")
 	flag.StringVar(&o.markdown, "md", "", "write the table to this file as well")
 	flag.Parse()
@@ -64,6 +68,12 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.cluster {
 		return inTemporary(func(dir string) error { return runCluster(ctx, o, dir) })
+	}
+	if o.v2 {
+		return inTemporary(func(dir string) error { return runV2(ctx, o, dir) })
+	}
+	if o.history {
+		return inTemporary(func(dir string) error { return runHistory(ctx, o, dir) })
 	}
 	cases, err := choose(plan(o.quick), o.scenarios)
 	if err != nil {

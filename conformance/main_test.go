@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ var shared struct {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	if err := stopShared(); err != nil {
+	if err := errors.Join(stopped(shared.server), stopped(featured.server), stopped(recorded.server), stopped(versioned.server), os.RemoveAll(binaries)); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		code = 1
 	}
@@ -67,11 +68,12 @@ func startTarget() (*server, error) {
 	return s, s.start()
 }
 
-func stopShared() error {
-	if shared.server == nil {
+// stopped stops a server, if there is one, and removes what it has left.
+func stopped(s *server) error {
+	if s == nil {
 		return nil
 	}
-	err := shared.server.stop()
-	shared.server.remove()
+	err := s.stop()
+	s.remove()
 	return err
 }

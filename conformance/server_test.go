@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,7 @@ type server struct {
 	app      app
 	conf     caddyfile
 	dir      string
+	binary   string
 	log      *output
 	cmd      *exec.Cmd
 	done     chan struct{} // closed when cmd has ended
@@ -41,7 +43,7 @@ func externalServer(addr string) (*server, error) {
 	return &server{external: true, host: host, port: number, app: openApp, log: new(output)}, nil
 }
 
-// newServer builds Caddy and writes everything it needs into a directory of its own.
+// newServer prepares a Caddy and writes everything it needs into a directory of its own.
 func newServer() (*server, error) {
 	dir, err := os.MkdirTemp("", "conformance-")
 	if err != nil {
@@ -56,27 +58,35 @@ func newServer() (*server, error) {
 		Host: s.host, Plain: ports[0], TLS: ports[1], Admin: ports[2], HTTP: ports[3], TLS2: ports[4], Hooks: ports[5],
 		Site: filepath.Join(dir, "site"), MaxEventName: 200,
 	}
-	if err := errors.Join(writeSite(s.conf.Site), s.build()); err != nil {
+	s.binary, err = compiled()
+	if err := errors.Join(writeSite(s.conf.Site), err); err != nil {
 		s.remove()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *server) binary() string { return filepath.Join(s.dir, "caddy") }
-
-func (s *server) build() error {
-	args := []string{"build", "-o", s.binary()}
+// compiled is Caddy with this module, built once for all servers in a directory that
+// the end of the run removes.
+var compiled = sync.OnceValues(func() (binary string, err error) {
+	if binaries, err = os.MkdirTemp("", "conformance-"); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(binaries, "caddy")
+	args := []string{"build", "-o", binary}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "./cmd/caddy")...)
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build ./cmd/caddy: %w\n%s", err, out)
+		return "", fmt.Errorf("go build ./cmd/caddy: %w\n%s", err, out)
 	}
-	return nil
-}
+	return binary, nil
+})
+
+// binaries is where compiled has put what it has built.
+var binaries string
 
 // start runs Caddy and returns when /up answers 200.
 func (s *server) start() error {
@@ -84,7 +94,7 @@ func (s *server) start() error {
 	if err := os.WriteFile(file, []byte(s.conf.String()), 0o600); err != nil {
 		return err
 	}
-	s.cmd = exec.Command(s.binary(), "run", "--config", file, "--adapter", "caddyfile")
+	s.cmd = exec.Command(s.binary, "run", "--config", file, "--adapter", "caddyfile")
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append(os.Environ(),
 		"XDG_DATA_HOME="+filepath.Join(s.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(s.dir, "config"))
@@ -93,10 +103,10 @@ func (s *server) start() error {
 		return err
 	}
 	s.done = make(chan struct{})
-	go func() {
-		s.exit = s.cmd.Wait()
+	go func(cmd *exec.Cmd) {
+		s.exit = cmd.Wait()
 		close(s.done)
-	}()
+	}(s.cmd)
 	if err := s.up(30 * time.Second); err != nil {
 		err = fmt.Errorf("%w\n%s", err, s.log.since(0, 8<<10))
 		return errors.Join(err, s.stop())

@@ -97,6 +97,7 @@ func (n *announcer) takeApps(now time.Time) (apps []*App) {
 type telling struct {
 	subject       subject
 	value, before int
+	at            int64 // see lastWord
 	// doubted says that nobody knows what was told before.
 	doubted bool
 }
@@ -109,7 +110,7 @@ func (n *announcer) announce(a *App, all bool) {
 	for {
 		n.flying.Add(1) // before the question who owns what: see cluster.lookAtView
 		subjects, next := a.transitions.take(time.Now(), announceBatch, all)
-		tellings := n.decide(a, subjects)
+		tellings := n.decide(a, subjects, all)
 		if len(tellings) == 0 {
 			n.flying.Add(-1)
 		} else {
@@ -124,8 +125,9 @@ func (n *announcer) announce(a *App, all bool) {
 	}
 }
 
-// decide takes as told what this node is to tell.
-func (n *announcer) decide(a *App, subjects []subject) (tellings []telling) {
+// decide takes as told what this node is to tell. What has ended since it was taken waits
+// for whoever might come back, unless everything is told.
+func (n *announcer) decide(a *App, subjects []subject, all bool) (tellings []telling) {
 	if len(subjects) == 0 {
 		return nil
 	}
@@ -133,6 +135,7 @@ func (n *announcer) decide(a *App, subjects []subject) (tellings []telling) {
 	for _, s := range subjects {
 		value := a.valueOf(s)
 		switch {
+		case !all && value == 0 && s.aspect != aspectCount && t.pends(s):
 		case t.isTold(s, value):
 		case !wanted.Has(s.event(value).Name):
 			t.setTold(s, value) // nobody wants to hear it
@@ -147,13 +150,22 @@ func (n *announcer) decide(a *App, subjects []subject) (tellings []telling) {
 	return tellings
 }
 
+// pends reports whether a subject is looked at later.
+func (t *transitions) pends(s subject) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, later := t.due[s]
+	return later
+}
+
 // tell hands events over. What is not kept is told again.
 func (n *announcer) tell(a *App, tellings []telling) {
 	settled := func(kept bool) {
 		for _, what := range tellings {
-			if told, sure := a.transitions.land(what, kept); sure {
-				n.hub.cluster.markTold(a.id, what.subject, told)
+			if word, sure := a.transitions.land(what, kept); sure {
+				n.hub.cluster.markTold(a.id, what.subject, word)
 			}
+			a.transitions.compare(what.subject)
 		}
 		n.flying.Add(-1)
 	}

@@ -20,8 +20,12 @@ type App struct {
 	id     string
 	policy atomic.Pointer[policy]
 	meter  *appMeter
+	tokens tokens
 
 	transitions *transitions
+	patterns    atomic.Pointer[patterns]
+	filters     filters
+	metas       sync.Map // *channel of meta channels, by name
 
 	sockets atomic.Int64
 	// elsewhere is the number of connections on other nodes.
@@ -53,10 +57,12 @@ type policy struct {
 	rules   protocol.ChannelRules
 	// webhooks are the events that the app's webhooks ask for.
 	webhooks protocol.WebhookSet
+	// deltas say how channels are compressed.
+	deltas []channelDelta
 }
 
 func newPolicy(record *storage.App, term uint64) *policy {
-	p := &policy{App: record, term: term, rules: rulesOf(record), webhooks: record.WebhookEvents()}
+	p := &policy{App: record, term: term, rules: rulesOf(record), webhooks: record.WebhookEvents(), deltas: channelDeltas(record)}
 	// Patterns were checked when the record was made; one that does not compile
 	// here must refuse rather than admit.
 	if origins, err := protocol.NewOrigins(record.AllowedOrigins); err == nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,10 +38,10 @@ type busNode struct {
 	inbox   []*protocol.Envelope
 	deliver func(*protocol.Envelope)
 	watch   []func(bool)
-	// twice delivers everything two times.
-	twice bool
-	// slow holds back everything for a time.
-	slow time.Duration
+	// twice delivers everything two times. The nodes' own goroutines read it.
+	twice atomic.Bool
+	// slow holds back everything for a time, in nanoseconds.
+	slow atomic.Int64
 }
 
 func (b *bus) open(t *testing.T) *busNode {
@@ -70,9 +71,9 @@ func (n *busNode) run() {
 		for len(n.inbox) == 0 && !n.gone {
 			n.wake.Wait()
 		}
-		if n.slow > 0 {
+		if slow := time.Duration(n.slow.Load()); slow > 0 {
 			n.mu.Unlock()
-			time.Sleep(n.slow)
+			time.Sleep(slow)
 			n.mu.Lock()
 		}
 		inbox, deliver, gone := n.inbox, n.deliver, n.gone
@@ -112,7 +113,7 @@ func (n *busNode) Publish(ctx context.Context, e *protocol.Envelope) error {
 		other.mu.Lock()
 		if !gone && !other.gone && other.side == side && (e.Topic() == protocol.Topic{} || other.wanted[e.Topic()]) {
 			other.inbox = append(other.inbox, e)
-			if other.twice {
+			if other.twice.Load() {
 				other.inbox = append(other.inbox, e)
 			}
 		}
@@ -147,6 +148,13 @@ func (n *busNode) WatchLink(changed func(bool)) func() {
 }
 
 func (n *busNode) Echo(context.Context) (time.Duration, error) { return 0, nil }
+
+// watchers are those who are told of the engine.
+func (n *busNode) watchers() []func(bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.watch)
+}
 
 // move puts a node into another part of the network, and tells it nothing.
 func (n *busNode) move(side int) {

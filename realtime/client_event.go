@@ -29,9 +29,15 @@ func (c *Conn) clientEvent(m protocol.Message, now int64) *protocol.Error {
 	if data == nil {
 		data = json.RawMessage("null")
 	}
-	envelope := &protocol.Envelope{App: c.app.id, Channel: info.Name, Event: m.Event, Data: data, Except: c.id, Client: true}
+	envelope := &protocol.Envelope{App: c.app.id, Channel: info.Name, Event: m.Event, Data: data, Client: true, Full: true}
+	if c.v2 == nil || !c.v2.echo {
+		envelope.Except = c.id
+	}
 	if sub.member != nil {
 		envelope.UserID = sub.member.UserID
+	}
+	if u := c.currentUser(); u != nil {
+		envelope.Publisher = u.id
 	}
 	live, err := c.hub.Live()
 	if err != nil {
@@ -40,7 +46,7 @@ func (c *Conn) clientEvent(m protocol.Message, now int64) *protocol.Error {
 	defer live.Release()
 	ctx, cancel := context.WithTimeout(context.Background(), driverTimeout)
 	defer cancel()
-	if err := live.broadcast(ctx, envelope); err != nil {
+	if err := live.publish(ctx, c.app.record().App, envelope); err != nil {
 		live.Settings.Log.Warn("publishing a client event", zap.String("app", c.app.id), zap.Error(err))
 		return &protocol.Error{Code: protocol.CodeBroadcast, Message: "Client event could not be broadcast"}
 	}
@@ -71,5 +77,14 @@ func (c *Conn) checkClientEvent(m protocol.Message, l effective) (protocol.Chann
 	case l.eventPayload > 0 && len(m.Data) > l.eventPayload:
 		return info, protocol.BadClientEvent(fmt.Sprintf("Event data is larger than %d bytes", l.eventPayload))
 	}
-	return info, nil
+	if c.v2 == nil {
+		return info, nil
+	}
+	if n := c.app.record().Namespaces[info.NamespaceName()]; n != nil && n.NoPublish {
+		return info, protocol.ErrNamespaceFlag
+	}
+	if !c.may(protocol.OpPublish, info.Name) {
+		return info, protocol.ErrNoCapability
+	}
+	return info, c.checkUserList(info)
 }

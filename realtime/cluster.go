@@ -61,8 +61,14 @@ type cluster struct {
 	links   []link
 	// each is the adapters of links, each once.
 	each atomic.Pointer[[]storage.Clustered]
+	// parting is until when an adapter that was left may still deliver what it had, by the
+	// clock.
+	parting atomic.Int64
 	// epoch counts the changes of links; zero while there never was one.
 	epoch atomic.Uint64
+	// since is when this node has begun to hear others, or has lost them for the last
+	// time, in nanoseconds of the clock.
+	since atomic.Int64
 
 	peersMu sync.Mutex
 	peers   map[string]*peer
@@ -102,10 +108,15 @@ func newCluster(h *Hub) *cluster {
 func (c *cluster) join(generation uint64, adapter storage.Clustered) {
 	stop := adapter.WatchLink(func(up bool) {
 		if up {
+			c.hears()
 			c.resync()
+			c.hub.catchUpStreams()
 		}
 	})
 	c.linksMu.Lock()
+	if len(c.links) == 0 {
+		c.hears()
+	}
 	c.links = append(c.links, link{generation, adapter, stop})
 	c.eachLocked()
 	c.epoch.Add(1)
@@ -119,6 +130,7 @@ func (c *cluster) join(generation uint64, adapter storage.Clustered) {
 			cancel()
 			<-stopped
 			if c.active.Load() {
+				c.bequeath()
 				c.speak(bounded) // what was told last
 				c.say(bounded, &control{Type: controlBye})
 			}
@@ -135,7 +147,11 @@ func (c *cluster) refresh() {
 	s := c.hub.settings()
 	_, between := s.Drivers.Adapter.(storage.Clustered)
 	on := between && !s.Cluster.Off
-	switch was := c.active.Swap(on); {
+	was := c.active.Swap(on)
+	if on && !was {
+		c.hears()
+	}
+	switch {
 	case on && len(c.adapters()) > 0: // also when it was on: the adapter may be another
 		c.resync()
 	case was && !on:
@@ -148,6 +164,7 @@ func (c *cluster) refresh() {
 
 // leave ends the use of the adapter of a configuration.
 func (c *cluster) leave(generation uint64) {
+	c.parting.Store(clock() + overlapLag.Milliseconds()) // before the adapter is left
 	c.linksMu.Lock()
 	defer c.linksMu.Unlock()
 	c.links = slices.DeleteFunc(c.links, func(l link) bool {
@@ -221,10 +238,11 @@ func (c *cluster) run(ctx context.Context) {
 			if time.Since(looked) >= settings.Cleanup {
 				looked = time.Now()
 				c.expire(settings.NodeTimeout)
-				c.journal.prune(looked, 2*settings.NodeTimeout)
+				c.pruneTold(looked, 2*settings.NodeTimeout)
 				c.complain(looked)
+				answered := c.answered(looked, settings.NodeTimeout)
 				for _, a := range c.hub.liveApps() {
-					a.transitions.answer(looked.Add(-2 * settings.NodeTimeout))
+					a.transitions.answer(answered)
 				}
 			}
 		})
@@ -236,6 +254,7 @@ func (c *cluster) run(ctx context.Context) {
 // slept is called when this node stood still for long, so that others may have
 // given it up: what it has heard by now says nothing about them.
 func (c *cluster) slept(now time.Time) {
+	c.hears()
 	c.peersMu.Lock()
 	for _, p := range c.peers {
 		p.heard, p.view = now, ""

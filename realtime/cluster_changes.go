@@ -11,8 +11,8 @@ import (
 type changedApp struct {
 	channels map[string]map[string]struct{} // the users of each
 	users    map[string]struct{}
-	// told is what webhooks were told, see cluster_view.go.
-	told    map[subject]int
+	// told is what webhooks were told, see told.go.
+	told    map[subject]lastWord
 	doubted []subject
 }
 
@@ -25,21 +25,6 @@ func onlyTold(changed map[string]*changedApp) map[string]*changedApp {
 		}
 	}
 	return left
-}
-
-// toldFactsOf are what webhooks were told, by channel.
-func toldFactsOf(told map[subject]int) (facts []toldFacts) {
-	at := map[string]int{}
-	for s, value := range told {
-		i, ok := at[s.channel]
-		if !ok {
-			i = len(facts)
-			at[s.channel] = i
-			facts = append(facts, toldFacts{Name: s.channel})
-		}
-		facts[i].add(s, value)
-	}
-	return facts
 }
 
 // changedLocked is what has changed in an app. It wakes the loop.

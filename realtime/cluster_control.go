@@ -231,7 +231,7 @@ func (t *teller) users(ctx context.Context, online, offline []string) {
 // told says what webhooks were told of a channel, in parts if it has many members.
 func (t *teller) told(ctx context.Context, f toldFacts) {
 	for {
-		part := toldFacts{Name: f.Name, Occupied: f.Occupied, Count: f.Count, Owned: f.Owned}
+		part := toldFacts{Name: f.Name, Occupied: f.Occupied, Count: f.Count, Owned: f.Owned, At: f.At}
 		size := len(f.Name) + 64
 		for size < maxFacts/2 && len(f.In)+len(f.Out) > 0 {
 			from, to := &f.In, &part.In

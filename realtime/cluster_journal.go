@@ -34,8 +34,8 @@ type journalSubject struct {
 }
 
 type journalEntry struct {
-	value int
-	at    time.Time
+	lastWord
+	since time.Time
 }
 
 // lose says that a node went silent.
@@ -51,14 +51,14 @@ func (j *journal) lose(node string) {
 }
 
 // add takes what was told of a subject.
-func (j *journal) add(app string, s subject, value int) {
+func (j *journal) add(app string, s subject, word lastWord) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.told == nil {
 		j.told = map[journalSubject]journalEntry{}
 	}
 	if key := (journalSubject{app, s}); len(j.told) < maxJournal || j.told[key] != (journalEntry{}) {
-		j.told[key] = journalEntry{value, time.Now()}
+		j.told[key] = journalEntry{word, time.Now()}
 	}
 }
 
@@ -78,13 +78,13 @@ func (j *journal) remove(app string, s subject) {
 }
 
 // of are the entries of one app.
-func (j *journal) of(app string) map[subject]int {
+func (j *journal) of(app string) map[subject]lastWord {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	told := map[subject]int{}
+	told := map[subject]lastWord{}
 	for s, e := range j.told {
 		if s.app == app {
-			told[s.subject] = e.value
+			told[s.subject] = e.lastWord
 		}
 	}
 	return told
@@ -92,7 +92,7 @@ func (j *journal) of(app string) map[subject]int {
 
 // find says that a node is there. The result is what everybody is to be told, if it
 // was missing before.
-func (j *journal) find(node string) map[journalSubject]int {
+func (j *journal) find(node string) map[journalSubject]lastWord {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, was := j.lost[node]; !was {
@@ -102,16 +102,16 @@ func (j *journal) find(node string) map[journalSubject]int {
 	if len(j.lost) == 0 {
 		j.over = time.Now()
 	}
-	told := make(map[journalSubject]int, len(j.told))
+	told := make(map[journalSubject]lastWord, len(j.told))
 	for s, e := range j.told {
-		told[s] = e.value
+		told[s] = e.lastWord
 	}
 	return told
 }
 
 // prune forgets what is of no use any more. While no node is missing that is what
-// is older than recent.
-func (j *journal) prune(now time.Time, recent time.Duration) {
+// is older than recent. It reports whether that is so.
+func (j *journal) prune(now time.Time, recent time.Duration) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for node, since := range j.lost {
@@ -121,11 +121,12 @@ func (j *journal) prune(now time.Time, recent time.Duration) {
 		}
 	}
 	if len(j.lost) > 0 || now.Sub(j.over) < lonelyAfter {
-		return
+		return false
 	}
 	for s, e := range j.told {
-		if now.Sub(e.at) > recent {
+		if now.Sub(e.since) > recent {
 			delete(j.told, s)
 		}
 	}
+	return true
 }

@@ -19,6 +19,10 @@ type peer struct {
 	cluster  *cluster
 	id, name string
 	heard    time.Time
+	// dead says that it has ended without a word.
+	dead bool
+	// spoke is when it was heard last, whatever this node has missed by itself since.
+	spoke time.Time
 	// via is when the peer was heard last through each adapter.
 	via   map[storage.Clustered]time.Time
 	asked time.Time
@@ -62,6 +66,7 @@ func (c *cluster) peerLocked(m *control) *peer {
 		c.retell(p.id)
 	}
 	p.heard = time.Now()
+	p.spoke = p.heard
 	return p
 }
 
@@ -147,8 +152,8 @@ func (c *cluster) retell(node string) {
 	}
 	c.changedMu.Lock()
 	defer c.changedMu.Unlock()
-	for s, value := range told {
-		c.changedLocked(s.app).tell(s.subject, value)
+	for s, word := range told {
+		c.changedLocked(s.app).tell(s.subject, word)
 	}
 }
 
@@ -258,6 +263,7 @@ func (c *cluster) expire(timeout time.Duration) {
 			if p.ready {
 				c.doubt()
 			}
+			p.dead = true
 			c.forgetLocked(id, "nothing was heard of it for "+timeout.String())
 		}
 	}

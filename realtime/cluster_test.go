@@ -39,7 +39,7 @@ func TestClusterPublish(t *testing.T) {
 		t.Errorf("wanted is %v", nodes[1].bus.wanted)
 	}
 	nodes[1].bus.mu.Unlock()
-	b.conn.Disconnect()
+	b.conn.Disconnect(true)
 	until(t, "end of the interest", func() bool {
 		nodes[1].bus.mu.Lock()
 		defer nodes[1].bus.mu.Unlock()
@@ -64,13 +64,13 @@ func TestClusterPresence(t *testing.T) {
 	if state := nodes[0].state("presence-x"); state.Users != 2 || state.Subscriptions != 3 {
 		t.Errorf("%+v", state)
 	}
-	bob.conn.Disconnect()
+	bob.conn.Disconnect(true)
 	until(t, "two subscriptions", func() bool { return nodes[0].state("presence-x").Subscriptions == 2 })
 	ada.quiet()
-	bob2.conn.Disconnect()
+	bob2.conn.Disconnect(true)
 	ada.expectExact(`{"event":"pusher_internal:member_removed","channel":"presence-x","data":"{\"user_id\":\"bob\"}"}`)
 	ada.quiet()
-	ada.conn.Disconnect()
+	ada.conn.Disconnect(true)
 	until(t, "vacated channel", func() bool {
 		return !nodes[1].state("presence-x").Occupied() && nodes[1].members("presence-x") == ""
 	})
@@ -92,7 +92,7 @@ func TestClusterCounts(t *testing.T) {
 	a.expect("subscription_count", `\"subscription_count\":1`)
 	b.join("room", "")
 	a.expect("subscription_count", `\"subscription_count\":2`)
-	b.conn.Disconnect()
+	b.conn.Disconnect(true)
 	a.expect("subscription_count", `\"subscription_count\":1`)
 }
 
@@ -102,12 +102,12 @@ func TestClusterAppQuota(t *testing.T) {
 	refused := func() bool {
 		p, e := nodes[1].tryDial(realtime.Handshake{Key: "app-key"})
 		if e == nil {
-			p.conn.Disconnect()
+			p.conn.Disconnect(true)
 		}
 		return e != nil && e.Code == protocol.ErrAppOverQuota.Code
 	}
 	until(t, "refusal over the app's quota", refused)
-	a.conn.Disconnect()
+	a.conn.Disconnect(true)
 	until(t, "admission", func() bool { return !refused() })
 }
 
@@ -194,7 +194,7 @@ func TestClusterPartitionHeals(t *testing.T) {
 	nodes[1].bus.move(1)
 	until(t, "two halves", func() bool { return nodes[0].members("presence-x") == "a" && nodes[1].members("presence-x") == "b" })
 	nodes[1].dial().join("presence-x", `{"user_id":"meanwhile"}`)
-	b.conn.Disconnect()
+	b.conn.Disconnect(true)
 	nodes[1].bus.move(0)
 	until(t, "one view", func() bool {
 		return nodes[0].members("presence-x") == "a,meanwhile" && nodes[1].members("presence-x") == "a,meanwhile"
@@ -229,7 +229,7 @@ func TestClusterNewcomerSeesAll(t *testing.T) {
 
 func TestClusterDuplicatesAreDropped(t *testing.T) {
 	nodes := newCluster(t, 2, nil)
-	nodes[1].bus.twice = true
+	nodes[1].bus.twice.Store(true)
 	p := nodes[1].dial()
 	p.join("room", "")
 	for i := range 100 {
@@ -294,7 +294,7 @@ func runClusterModel(t *testing.T, random *rand.Rand) {
 			}
 		case what < 90 && len(clients) > 0:
 			i := random.IntN(len(clients))
-			clients[i].conn.Disconnect()
+			clients[i].conn.Disconnect(true)
 			clients = slices.Delete(clients, i, i+1)
 		case what < 94:
 			nodes[random.IntN(len(nodes))].bus.move(random.IntN(2))

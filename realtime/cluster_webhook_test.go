@@ -31,7 +31,7 @@ func TestClusterWebhooksOnce(t *testing.T) {
 		}
 		until(t, "three events", func() bool { return exactly(s, channel, 3) })
 		for _, p := range conns {
-			p.conn.Disconnect()
+			p.conn.Disconnect(true)
 		}
 		until(t, "six events", func() bool { return exactly(s, channel, 6) })
 	}
@@ -127,7 +127,7 @@ func runWebhooksModel(t *testing.T, random *rand.Rand, calm bool) {
 			}
 		case what < 85 && len(clients) > 0:
 			i := random.IntN(len(clients))
-			clients[i].conn.Disconnect()
+			clients[i].conn.Disconnect(true)
 			clients = slices.Delete(clients, i, i+1)
 		case what < 88 && !calm:
 			nodes[random.IntN(len(nodes))].bus.move(random.IntN(2))

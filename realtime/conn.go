@@ -35,8 +35,8 @@ type Handshake struct {
 	Origin string
 	// ClientIP is the address that limits count, without a port.
 	ClientIP string
-	// Token reports a capability token, which V1 refuses.
-	Token bool
+	// Terms are what the query asks for.
+	Terms protocol.Terms
 	// KeepAlive is how often the transport must carry something to stay open, or
 	// zero. Transports that need it implement Pinger.
 	KeepAlive time.Duration
@@ -54,6 +54,8 @@ type Conn struct {
 	id        string
 	clientIP  string
 	transport Transport
+	format    protocol.Format
+	v2        *connV2 // nil on V1
 	opened    time.Time
 	opening   int64 // the same by clock
 
@@ -67,6 +69,8 @@ type Conn struct {
 	channels atomic.Int32
 	// gathered are frames of the worker's current round. Only the worker uses it.
 	gathered []Piece
+	// sequences are those of compressed channels. Only the worker uses them.
+	sequences map[string]*sequence
 
 	// Rate windows. Only the reading goroutine uses them.
 	clientEvents, messages window
@@ -102,15 +106,19 @@ func (h *Hub) Connect(ctx context.Context, t Transport, hs Handshake) (*Conn, *p
 			zap.String("origin", clip(hs.Origin)), zap.Int("code", e.Code), zap.String("reason", e.Message))
 		return nil, e
 	}
-	c := a.open(t, hs)
+	c := a.open(s, t, hs)
 	if ce := s.Log.Check(zap.DebugLevel, "connected"); ce != nil {
 		ce.Write(zap.String("app", a.id), zap.String("socket_id", c.id), zap.String("client_ip", hs.ClientIP))
 	}
-	if e := c.recheck(ctx, live, hs); e != nil {
-		c.Disconnect()
+	e = c.recheck(ctx, live, hs)
+	if e == nil && c.v2 != nil && hs.Terms.Token != "" {
+		e = c.showToken(ctx, live, hs.Terms.Token)
+	}
+	if e != nil {
+		c.Disconnect(true)
 		return nil, e
 	}
-	t.Send(protocol.ConnectionEstablished(c.id, int(max(s.ActivityTimeout, time.Second)/time.Second)))
+	c.send(protocol.ConnectionEstablished(c.id, int(max(s.ActivityTimeout, time.Second)/time.Second)))
 	h.wheel.add(c)
 	return c, nil
 }
@@ -190,7 +198,7 @@ func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
 		h.metrics.refused(a.id, "app_over_quota")
 		return protocol.ErrAppOverQuota
 	}
-	if hs.Token {
+	if hs.Terms.Token != "" && hs.Terms.Format == protocol.FormatV1 {
 		a.sockets.Add(-1)
 		h.sockets.Add(-1)
 		h.metrics.refused(a.id, "token_on_v1")
@@ -199,8 +207,11 @@ func (a *App) admit(s *Settings, hs Handshake) *protocol.Error {
 	return nil
 }
 
-func (a *App) open(t Transport, hs Handshake) *Conn {
-	c := &Conn{hub: a.hub, app: a, clientIP: hs.ClientIP, transport: t, opened: time.Now()}
+func (a *App) open(s *Settings, t Transport, hs Handshake) *Conn {
+	c := &Conn{hub: a.hub, app: a, clientIP: hs.ClientIP, transport: t, format: hs.Terms.Format, opened: time.Now()}
+	if c.format != protocol.FormatV1 {
+		c.v2 = newConnV2(s, hs.Terms)
+	}
 	c.opening = clock()
 	c.heard.Store(c.opening)
 	c.worker = int(a.hub.nextConn.Add(1) % uint64(len(a.hub.workers)))
@@ -223,15 +234,21 @@ func (a *App) open(t Transport, hs Handshake) *Conn {
 }
 
 // end closes the connection with e, after everything published before.
-func (c *Conn) end(e *protocol.Error) { c.hub.workers[c.worker].sendTo(c, nil, e) }
+func (c *Conn) end(e *protocol.Error) { c.hub.workers[c.worker].sendTo(direct{conn: c, end: e}) }
+
+// inOrder does something on the connection's worker, behind what was pushed before.
+func (c *Conn) inOrder(do func(*Conn)) {
+	c.hub.workers[c.worker].sendTo(direct{conn: c, do: do})
+}
 
 // ID is the socket id.
 func (c *Conn) ID() string { return c.id }
 
 // Disconnect ends the connection on the side of the hub: subscriptions,
 // membership and identity. The reading goroutine calls it once, after the last
-// Receive.
-func (c *Conn) Disconnect() {
+// Receive. A connection that was lost without a closing handshake is not graceful:
+// its members stay for a while (section 2.6).
+func (c *Conn) Disconnect(graceful bool) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -241,10 +258,16 @@ func (c *Conn) Disconnect() {
 	subs := c.subs.take()
 	c.mu.Unlock()
 	c.hub.wheel.remove(c)
+	grace := c.grace(graceful)
 	for _, sub := range subs {
-		sub.leave()
+		if grace == 0 || !sub.linger(grace) {
+			sub.leave()
+		}
 	}
 	c.signout()
+	if c.v2 != nil {
+		c.app.tokens.replace(c, c.takeToken(), nil)
+	}
 	s := c.app.shard(c.id)
 	s.mu.Lock()
 	delete(s.conns, c.id)

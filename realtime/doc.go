@@ -12,8 +12,11 @@
 //
 //	Hub.leaseMu    leases and election
 //	App.usersMu    signed-in users and watchlists
+//	tokens.mu      connections by capability token; held for nothing else
 //	shard.mu       one part of an app's channel table
-//	channel.mu     order of publishes, joins and leaves of one channel
+//	channel.mu     order of publishes, joins and leaves of one channel; of several
+//	               only those of public channels by name, then of a pattern or a
+//	               meta channel
 //	Conn.mu        subscriptions and identity of one connection
 //	part.mu        subscribers and pending frames of one worker's share
 //	worker.mu      what waits for one worker

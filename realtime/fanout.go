@@ -16,12 +16,13 @@ const (
 	chunk = 128
 )
 
-// part is one worker's share of a channel: the subscribers that the worker
-// serves, and the frames that wait for them. Frames are joined here, once for
-// all subscribers, and written straight to each socket.
+// part is one worker's share of a channel: the subscribers of one format that the
+// worker serves, and the messages that wait for them. Frames are joined here, once
+// for all subscribers, and written straight to each socket.
 type part struct {
 	worker *worker
 	app    *App
+	format protocol.Format
 
 	mu   sync.Mutex
 	room sync.Cond // L is mu; signalled when pending was taken
@@ -30,25 +31,26 @@ type part struct {
 	holes     int
 	flushing  bool
 	scheduled bool
-	pending   []pendingFrame
+	pending   []pending
 	bytes     int
-	pushed    uint64 // frames pushed so far
+	pushed    uint64 // messages pushed so far
 }
 
-// pendingFrame is a frame that waits, with its place in the worker's order.
-type pendingFrame struct {
-	frame  protocol.Frame
-	except *Conn
-	seq    uint64
+// pending is a message that waits, with its place in the worker's order.
+type pending struct {
+	message *message
+	except  *Conn
+	seq     uint64
+	size    int
 }
 
-func newPart(w *worker, a *App) *part {
-	p := &part{worker: w, app: a}
+func newPart(w *worker, a *App, f protocol.Format) *part {
+	p := &part{worker: w, app: a, format: f}
 	p.room.L = &p.mu
 	return p
 }
 
-func (p *part) add(sub *subscription) {
+func (p *part) subscribe(sub *subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sub.part, sub.index, sub.from = p, len(p.subs), p.pushed
@@ -91,45 +93,75 @@ func (p *part) compact() {
 	p.subs, p.holes = kept, 0
 }
 
-func (p *part) push(f protocol.Frame, except *Conn) {
+// push puts a message in line. Its frame has been written already.
+func (p *part) push(m *message, except *Conn) {
 	p.mu.Lock()
-	p.pending = append(p.pending, pendingFrame{f, except, p.worker.seq.Add(1)})
-	p.bytes += len(f)
-	p.pushed++
+	p.add(m, except, p.worker.seq.Add(1))
 	if !p.scheduled {
-		// Under the lock: who pushes to another channel after this must find the
-		// part in the worker's queue already.
+		// Under the lock: who pushes to another channel after this must find the part
+		// in the worker's queue already.
 		p.scheduled = true
 		p.worker.enqueue(p)
 	}
 	p.mu.Unlock()
 }
 
-// take removes the pending frames up to cutoff and starts a flush. first counts
-// the frames pushed before the first one taken.
-func (p *part) take(cutoff uint64) (frames []pendingFrame, first uint64, end int) {
+// pushAll puts a message in line in several parts of one worker, with one place in
+// its order and in one round: who is served by more than one of them gets it once.
+func pushAll(parts []*part, m *message, except *Conn) {
+	w := parts[0].worker
+	for _, p := range parts {
+		p.mu.Lock()
+	}
+	w.mu.Lock()
+	seq := w.seq.Add(1)
+	for _, p := range parts {
+		if !p.scheduled {
+			p.scheduled = true
+			w.queue = append(w.queue, p)
+		}
+	}
+	w.mu.Unlock()
+	w.wake.Signal()
+	for _, p := range parts {
+		p.add(m, except, seq)
+		p.mu.Unlock()
+	}
+}
+
+// add appends to what is pending. The caller holds mu.
+func (p *part) add(m *message, except *Conn, seq uint64) {
+	size := len(m.frame(p.format))
+	p.pending = append(p.pending, pending{m, except, seq, size})
+	p.bytes += size
+	p.pushed++
+}
+
+// take removes the pending messages up to cutoff and starts a flush. first counts
+// those pushed before the first one taken.
+func (p *part) take(cutoff uint64) (messages []pending, first uint64, end int) {
 	p.mu.Lock()
 	n := len(p.pending)
 	for n > 0 && p.pending[n-1].seq > cutoff {
 		n--
 	}
-	frames = p.pending[:n:n]
+	messages = p.pending[:n:n]
 	first = p.pushed - uint64(len(p.pending))
 	p.pending = p.pending[n:]
 	if len(p.pending) == 0 {
 		p.pending = nil
 	}
-	for _, f := range frames {
-		p.bytes -= len(f.frame)
+	for _, m := range messages {
+		p.bytes -= m.size
 	}
 	p.flushing = true
 	end = len(p.subs)
 	p.mu.Unlock()
 	p.room.Broadcast()
-	return frames, first, end
+	return messages, first, end
 }
 
-// flushed ends a flush. more says that frames have come meanwhile.
+// flushed ends a flush. more says that messages have come meanwhile.
 func (p *part) flushed() (more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,42 +188,43 @@ func (p *part) waitRoom() {
 	p.mu.Unlock()
 }
 
-// batch is a run of frames joined into one buffer, which all subscribers share.
+// batch is a run of messages whose frames are joined into one buffer, which all
+// subscribers share.
 type batch struct {
-	joined []byte
-	ends   []int // where each frame ends in joined
-	frames []pendingFrame
-	first  uint64 // frames of the part that were pushed before the first of these
-	except bool   // some frame leaves out a connection
+	joined   []byte
+	ends     []int // where each frame ends in joined
+	messages []pending
+	first    uint64 // messages of the part that were pushed before the first of these
+	except   bool   // some message leaves out a connection
 }
 
 // joinFrames joins frames from the start, up to joinLimit.
-func joinFrames(frames []pendingFrame, first uint64) batch {
+func joinFrames(messages []pending, first uint64, f protocol.Format) batch {
 	b := batch{first: first}
 	size := 0
-	for n, f := range frames {
-		if n > 0 && size+len(f.frame) > joinLimit {
-			frames = frames[:n]
+	for n, m := range messages {
+		if n > 0 && size+m.size > joinLimit {
+			messages = messages[:n]
 			break
 		}
-		size += len(f.frame)
-		b.except = b.except || f.except != nil
+		size += m.size
+		b.except = b.except || m.except != nil
 	}
-	b.frames = frames
-	b.ends = make([]int, len(frames))
-	if len(frames) == 1 {
-		b.joined, b.ends[0] = frames[0].frame, size
+	b.messages = messages
+	b.ends = make([]int, len(messages))
+	if len(messages) == 1 {
+		b.joined, b.ends[0] = messages[0].message.frame(f), size
 		return b
 	}
 	b.joined = make([]byte, 0, size)
-	for i, f := range frames {
-		b.joined = append(b.joined, f.frame...)
+	for i, m := range messages {
+		b.joined = append(b.joined, m.message.frame(f)...)
 		b.ends[i] = len(b.joined)
 	}
 	return b
 }
 
-// skip is the number of frames that were decided before t joined.
+// skip is the number of messages that were decided before t joined.
 func (b *batch) skip(t target) int {
 	if t.from <= b.first {
 		return 0
@@ -213,7 +246,7 @@ func (b *batch) deliver(t target) (frames, bytes int) {
 	}
 	run := skip // start of a run of frames that this connection gets
 	for i := skip; i <= len(b.ends); i++ {
-		if i < len(b.ends) && b.frames[i].except != t.sub.conn {
+		if i < len(b.ends) && b.messages[i].except != t.sub.conn {
 			continue
 		}
 		if i > run {

@@ -40,7 +40,7 @@ func TestFanoutOrder(t *testing.T) {
 			late <- p
 			q := f.dial()
 			q.join("orders", "")
-			q.conn.Disconnect()
+			q.conn.Disconnect(true)
 		})
 	}
 	wg.Wait()
@@ -135,7 +135,7 @@ func TestNothingAfterUnsubscribe(t *testing.T) {
 			case strings.Contains(frame, "pong"):
 				subscribed = false
 			case strings.HasPrefix(frame, `{"event":"e"`) && !subscribed:
-				t.Fatalf("frame %d came without a subscription", i)
+				t.Fatalf("frame %d came without a subscription, behind %q", i, frames[max(0, i-4):i+1])
 			}
 		}
 	})
@@ -279,10 +279,10 @@ func TestOccupancy(t *testing.T) {
 		t.Error(members)
 	}
 	a.expect("subscription_count", `\"subscription_count\":2`)
-	a.conn.Disconnect()
+	a.conn.Disconnect(true)
 	b.expect("subscription_count", `\"subscription_count\":2`)
 	b.expect("subscription_count", `\"subscription_count\":1`)
-	b.conn.Disconnect()
+	b.conn.Disconnect(true)
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if states, _ := live.Channels(t.Context(), f.app(), ""); len(states) == 0 {
 			break

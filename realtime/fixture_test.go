@@ -107,7 +107,7 @@ func (f *fixture) publish(channel, event, data string, except ...string) {
 	if len(except) > 0 {
 		e.Except = except[0]
 	}
-	if err := live.Publish(context.Background(), f.app(), e); err != nil {
+	if _, err := live.Publish(context.Background(), f.app(), e); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -116,6 +116,8 @@ func (f *fixture) publish(channel, event, data string, except ...string) {
 type peer struct {
 	t    *testing.T
 	conn *realtime.Conn
+	// gate is held while frames are put in line, and while some are silenced.
+	gate sync.Mutex
 
 	mu     sync.Mutex
 	frames []string
@@ -123,16 +125,24 @@ type peer struct {
 	closed *protocol.Error
 }
 
-func (p *peer) Send(f protocol.Frame) { p.record(f) }
+func (p *peer) Send(f protocol.Frame) { p.split(f) }
 
 func (p *peer) Deliver(joined []byte, frames int, off *atomic.Bool) {
+	// As a socket does: what is silenced is in the queue before that, or never.
+	p.gate.Lock()
+	defer p.gate.Unlock()
 	if off != nil && off.Load() {
 		return
 	}
-	n := 0
-	for len(joined) > 0 {
-		f := protocol.Frame(joined)
-		text := f.Text()
+	if n := p.split(joined); n != frames {
+		p.t.Errorf("%d frames announced, %d delivered", frames, n)
+	}
+}
+
+// split records frames that are joined.
+func (p *peer) split(joined []byte) (n int) {
+	for ; len(joined) > 0; n++ {
+		text := protocol.Frame(joined).Text()
 		header := len(joined) - len(text)
 		size := int(joined[1])
 		if size == 126 {
@@ -142,14 +152,15 @@ func (p *peer) Deliver(joined []byte, frames int, off *atomic.Bool) {
 		}
 		p.record(joined[:header+size])
 		joined = joined[header+size:]
-		n++
 	}
-	if n != frames {
-		p.t.Errorf("%d frames announced, %d delivered", frames, n)
-	}
+	return n
 }
 
-func (p *peer) Silence(off *atomic.Bool) { off.Store(true) }
+func (p *peer) Silence(off *atomic.Bool) {
+	p.gate.Lock()
+	defer p.gate.Unlock()
+	off.Store(true)
+}
 
 func (p *peer) Close(e *protocol.Error) {
 	p.mu.Lock()
@@ -159,7 +170,7 @@ func (p *peer) Close(e *protocol.Error) {
 	}
 	p.mu.Unlock()
 	if first && p.conn != nil {
-		go p.conn.Disconnect()
+		go p.conn.Disconnect(true)
 	}
 }
 

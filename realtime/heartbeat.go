@@ -26,6 +26,8 @@ type wheel struct {
 
 	countMu sync.Mutex
 	counts  []*channel // channels whose subscription_count is to be told
+
+	later later
 }
 
 // timerState is a connection's place in the wheel. wheel.mu guards it, except
@@ -55,6 +57,7 @@ func (w *wheel) run(ctx context.Context) {
 			w.hub.guard("timeouts", func() {
 				w.tick(clock())
 				w.tellCounts()
+				w.doLater(clock())
 			})
 		}
 	}
@@ -83,6 +86,16 @@ func (w *wheel) reschedule() {
 			w.unlinkLocked(c)
 			w.insertLocked(c, 0)
 		}
+	}
+}
+
+// changed looks at a connection with the next tick.
+func (w *wheel) changed(c *Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.timer.queued {
+		w.unlinkLocked(c)
+		w.insertLocked(c, 0)
 	}
 }
 
@@ -159,49 +172,92 @@ func (c *Conn) check(now int64, s *Settings) bool {
 		return false
 	}
 	if !authorized && c.mustAuthorize() && now >= c.opening+s.AuthenticationTimeout.Milliseconds() {
-		c.leave(protocol.ErrNotAuthorized)
+		c.leave(protocol.ErrNotAuthorized, true)
+		return false
+	}
+	if c.v2 != nil && !c.checkToken(now) {
 		return false
 	}
 	heard := c.heard.Load()
+	silence := c.silence(s)
 	switch {
+	case c.v2 != nil && s.Socket.IdleTimeout > 0 && now >= heard+s.Socket.IdleTimeout.Milliseconds():
+		c.leave(protocol.ErrIdle, false)
+		return false
 	case t.pinged != 0 && heard >= t.pinged:
 		t.pinged = 0
 	case t.pinged != 0 && now >= t.pinged+s.PongTimeout.Milliseconds():
-		c.leave(protocol.ErrPongTimeout)
+		c.leave(protocol.ErrPongTimeout, c.v2 == nil)
 		return false
-	case t.pinged == 0 && now >= heard+s.ActivityTimeout.Milliseconds():
+	case t.pinged == 0 && silence > 0 && now >= heard+silence:
 		t.pinged, t.alive = now, now
-		c.transport.Send(protocol.PingFrame)
+		c.ping()
 	}
 	if t.keepAlive > 0 && now >= t.alive+t.keepAlive {
 		t.alive = now
-		if p, ok := c.transport.(Pinger); ok {
-			p.Ping()
-		}
+		c.controlPing()
 	}
 	return true
 }
 
+// silence is after how many milliseconds of it the client is pinged, zero for never
+// (section 2.2).
+func (c *Conn) silence(s *Settings) int64 {
+	switch {
+	case c.v2 == nil:
+		return s.ActivityTimeout.Milliseconds()
+	case s.Socket.PingInterval <= 0:
+		return 0
+	default:
+		return max(s.Socket.PingInterval, s.ActivityTimeout/2, 5*time.Second).Milliseconds()
+	}
+}
+
+// ping asks the client for a sign of life: an event on V1, a control frame on V2.
+func (c *Conn) ping() {
+	if c.v2 == nil {
+		c.send(protocol.Ping)
+	} else {
+		c.controlPing()
+	}
+}
+
+func (c *Conn) controlPing() {
+	if p, ok := c.transport.(Pinger); ok {
+		p.Ping()
+	}
+}
+
 // leave closes the connection with e and takes it out of the hub at once: a peer
 // that is gone will not finish the closing handshake.
-func (c *Conn) leave(e *protocol.Error) {
+func (c *Conn) leave(e *protocol.Error, graceful bool) {
 	c.transport.Close(e)
-	c.Disconnect()
+	c.Disconnect(graceful)
 }
 
 // nextDue is when the connection must be looked at again.
 func (c *Conn) nextDue(now int64, s *Settings) int64 {
 	t := &c.timer
-	due := c.heard.Load() + s.ActivityTimeout.Milliseconds()
-	if t.pinged != 0 {
+	due := now + time.Hour.Milliseconds()
+	heard, silence := c.heard.Load(), c.silence(s)
+	switch {
+	case t.pinged != 0:
 		due = t.pinged + s.PongTimeout.Milliseconds()
+	case silence > 0:
+		due = heard + silence
+	}
+	if c.v2 != nil && s.Socket.IdleTimeout > 0 {
+		due = min(due, heard+s.Socket.IdleTimeout.Milliseconds())
 	}
 	if t.keepAlive > 0 {
 		due = min(due, max(t.alive, c.opening)+t.keepAlive)
 	}
 	c.mu.Lock()
-	authorized := c.authorized
+	authorized, expires := c.authorized, c.tokenDue(now)
 	c.mu.Unlock()
+	if expires > 0 {
+		due = min(due, expires)
+	}
 	if !authorized && c.mustAuthorize() {
 		due = min(due, c.opening+s.AuthenticationTimeout.Milliseconds())
 	}

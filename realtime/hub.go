@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/internal/wait"
+	"github.com/sockudo/caddy-sockudo/realtime/history"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -41,11 +42,31 @@ type Hub struct {
 	// nextConn spreads connections over workers.
 	nextConn atomic.Uint64
 	sockets  atomic.Int64
+	// order numbers events as they are decided on this node.
+	order atomic.Uint64
+	// streamBytes is what all streams keep.
+	streamBytes atomic.Int64
+	// storeID is that of the history store, and keeper what is left to do in it.
+	storeID storeID
+	keeper  *keeper
+	// registrar keeps what becomes of members.
+	registrar *registrar
+	started   time.Time
+	// changing are the messages that are changed at this moment, and annotations what
+	// those of channels come to.
+	changing    changing
+	annotations *history.AnnotationCache
+	// asking bounds the questions about shared streams at one time.
+	asking chan struct{}
 
 	draining atomic.Bool
 	closing  atomic.Bool
+	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
 	done     sync.WaitGroup
+	// ended says that nothing may be begun in the background any more; endMu guards it.
+	endMu sync.Mutex
+	ended bool
 }
 
 // NewHub makes a hub and starts its workers. Close ends it.
@@ -57,9 +78,16 @@ func NewHub(name string) *Hub {
 		seed:    maphash.MakeSeed(),
 		apps:    map[string]*App{},
 		stop:    stop,
+		ctx:     ctx,
+		asking:  make(chan struct{}, followers),
+		started: time.Now(),
+
+		changing: newChanging(), annotations: history.NewAnnotationCache(maxProjections),
 	}
 	h.cluster = newCluster(h)
 	h.announcer = newAnnouncer(h)
+	h.keeper = newKeeper(h)
+	h.registrar = newRegistrar(h)
 	h.metrics.countUnreadable(h)
 	h.metrics.countLink(h)
 	h.wheel = newWheel(h)
@@ -70,6 +98,7 @@ func NewHub(name string) *Hub {
 	}
 	h.done.Go(func() { h.wheel.run(ctx) })
 	h.done.Go(func() { h.announcer.run(ctx) })
+	h.done.Go(func() { h.keeper.run(ctx) })
 	return h
 }
 
@@ -92,9 +121,13 @@ func (h *Hub) Close(ctx context.Context) {
 	h.closing.Store(true)
 	h.closeAll(ctx, protocol.ErrShutdown, 0)
 	h.announcer.flush(ctx)
+	h.registrar.flush(ctx)
 	if h.endCluster != nil {
 		h.endCluster(ctx)
 	}
+	h.endMu.Lock()
+	h.ended = true
+	h.endMu.Unlock()
 	h.stop()
 	for _, w := range h.workers {
 		w.close()
@@ -145,6 +178,16 @@ func (h *Hub) conns() []*Conn {
 		conns = a.appendConns(conns)
 	}
 	return conns
+}
+
+// background runs f in a goroutine that Close ends and waits for.
+func (h *Hub) background(f func(ctx context.Context)) {
+	h.endMu.Lock()
+	defer h.endMu.Unlock()
+	if h.ended {
+		return
+	}
+	h.done.Go(func() { h.guard("the background", func() { f(h.ctx) }) })
 }
 
 // guard runs f and turns a panic into a log line. Every goroutine of the live

@@ -13,7 +13,7 @@ const (
 	// overlapLag is how long an envelope waits that comes by way of the newer of two
 	// adapters, so that those before it come first by way of the older one, which has
 	// carried them alone. It is more than two engines can be apart in good health.
-	overlapLag = time.Second
+	overlapLag = 2 * time.Second
 	// maxLagging bounds what waits, in bytes. Above it nothing waits its full time.
 	maxLagging = 16 << 20
 )
@@ -105,10 +105,10 @@ func (l *lagging) next() *protocol.Envelope {
 }
 
 // deliverInOrder delivers one node's envelopes one after the other while there are
-// two adapters: while one is being delivered, the next must not come by way of the
-// other.
+// two adapters, and as long after that as the one that was left may be in the middle of
+// a delivery: while one is being delivered, the next must not come by way of the other.
 func (h *Hub) deliverInOrder(e *protocol.Envelope) {
-	if e.Node != "" && len(h.cluster.adapters()) > 1 {
+	if e.Node != "" && (len(h.cluster.adapters()) > 1 || clock() < h.cluster.parting.Load()) {
 		delivering := h.cluster.window.of(e.Node)
 		delivering.order.Lock()
 		defer delivering.order.Unlock()

@@ -219,7 +219,7 @@ func (f *fixture) publishFrom(channel, data string) {
 		f.t.Error(err)
 		return
 	}
-	if err := live.Publish(context.Background(), app, realtime.Event{Channel: channel, Name: "e", Data: []byte(data)}); err != nil {
+	if _, err := live.Publish(context.Background(), app, realtime.Event{Channel: channel, Name: "e", Data: []byte(data)}); err != nil {
 		f.t.Error(err)
 	}
 }

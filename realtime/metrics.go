@@ -21,6 +21,9 @@ type Metrics struct {
 	rateChecks, rateTriggers                   *prometheus.CounterVec
 	idempotencyPublish, idempotencyDuplicates  *prometheus.CounterVec
 	slowConsumers, dropped                     *prometheus.CounterVec
+	pushIgnored                                *prometheus.CounterVec
+	v2                                         metricsV2
+	history                                    metricsHistory
 	all                                        []prometheus.Collector
 }
 
@@ -56,6 +59,13 @@ func newMetrics(hub string) *Metrics {
 	m.idempotencyPublish = counter("idempotency_publish_total", "Publishes with an idempotency key.")
 	m.idempotencyDuplicates = counter("idempotency_duplicates_total", "Publishes that repeated a key.")
 	m.slowConsumers = counter("slow_consumer_disconnects_total", "Connections closed because they were too slow.")
+	m.pushIgnored = counter("push_extras_ignored_total", "Published events whose extras.push was ignored, because push notifications are off.")
+	m.v2 = newMetricsV2(counter)
+	m.history = newMetricsHistory(counter, func(name, help string, buckets []float64, more ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: labels, Buckets: buckets}, append([]string{"app_id"}, more...))
+		m.all = append(m.all, v)
+		return v
+	})
 	m.dropped = counter("messages_dropped_total", "Frames dropped, by reason.", "reason")
 	return m
 }
@@ -113,6 +123,7 @@ type appMeter struct {
 	httpIn, httpOut, httpCalls                 prometheus.Counter
 	active                                     [4]prometheus.Gauge
 	subs, unsubs                               [4]prometheus.Counter
+	meterV2
 }
 
 func (m *Metrics) app(id string) *appMeter {
@@ -126,6 +137,7 @@ func (m *Metrics) app(id string) *appMeter {
 		httpIn:         m.httpBytesIn.WithLabelValues(id),
 		httpOut:        m.httpBytesOut.WithLabelValues(id),
 		httpCalls:      m.httpCalls.WithLabelValues(id),
+		meterV2:        m.v2.app(id),
 	}
 	for k := protocol.Public; k <= protocol.Presence; k++ {
 		a.active[k] = m.active.WithLabelValues(id, k.String())

@@ -71,21 +71,26 @@ func (c *cluster) silentOn(adapter storage.Clustered, silence time.Duration) (no
 }
 
 // broadcast hands an envelope to the adapter. Between nodes it carries a number,
-// by which a second delivery of it is known. Adapters of an overlap, or of a
-// configuration that is about to become current, carry it too.
+// by which a second delivery of it is known.
 func (l Live) broadcast(ctx context.Context, e *protocol.Envelope) error {
-	c, adapter := l.Hub.cluster, l.Settings.Drivers.Adapter
-	current, ok := adapter.(storage.Clustered)
-	if !ok {
-		return adapter.Publish(ctx, e)
+	if _, ok := l.Settings.Drivers.Adapter.(storage.Clustered); ok {
+		e.Node, e.Seq = l.Hub.cluster.self, l.Hub.cluster.published.Add(1)
 	}
-	e.Node, e.Seq = c.self, c.published.Add(1)
-	err := adapter.Publish(ctx, e)
-	if err != nil {
+	return l.carry(ctx, e)
+}
+
+// carry hands an envelope to the adapter, and to those of an overlap or of a
+// configuration that is about to become current.
+func (l Live) carry(ctx context.Context, e *protocol.Envelope) error {
+	adapter := l.Settings.Drivers.Adapter
+	if err := adapter.Publish(ctx, e); err != nil {
 		return err
 	}
-	for _, other := range c.adapters() {
-		if other == current {
+	if e.Node == "" {
+		return nil
+	}
+	for _, other := range l.Hub.cluster.adapters() {
+		if storage.Adapter(other) == adapter {
 			continue
 		}
 		if err := other.Publish(ctx, e); err != nil {
@@ -103,9 +108,12 @@ func (h *Hub) delivery(adapter storage.Adapter) func(*protocol.Envelope) {
 	}
 	events := &lagging{hub: h, adapter: between}
 	return func(e *protocol.Envelope) {
-		if e.Kind == protocol.KindControl {
+		switch e.Kind {
+		case protocol.KindControl:
 			h.cluster.hear(e, between)
-		} else {
+		case protocol.KindRevoke:
+			h.deliver(e) // it needs no order, and does not wait for what lags
+		case protocol.KindEvent, protocol.KindUserEvent, protocol.KindCloseUser, protocol.KindReset, protocol.KindAnnotation:
 			events.deliver(e)
 		}
 	}

@@ -23,7 +23,7 @@ func TestClusterAdapterIsReplaced(t *testing.T) {
 	var clients []*peer
 	for i := range 3 {
 		n := joinCluster(t, first, cache, i, patient)
-		n.bus.slow = 30 * time.Millisecond // so that the new one is ahead of it
+		n.bus.slow.Store(int64(30 * time.Millisecond)) // so that the new one is ahead of it
 		nodes = append(nodes, n)
 		c := n.dial()
 		c.join("room", "")

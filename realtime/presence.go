@@ -3,6 +3,7 @@ package realtime
 import (
 	"slices"
 
+	"github.com/sockudo/caddy-sockudo/realtime/history"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -25,6 +26,8 @@ type member struct {
 	protocol.Member
 	conns int
 	peers []*peer
+	// ghosts are subscriptions of lost connections, which count for a while.
+	ghosts []*subscription
 }
 
 func newPresence() *presence { return &presence{members: map[string]*member{}} }
@@ -37,6 +40,7 @@ func (p *presence) admit(ch *channel, sub *subscription, m *protocol.Member) *pr
 			return protocol.ErrOverCapacity
 		}
 		known = p.add(ch, *m)
+		ch.recordMember(known, history.MemberAdded, departure{cause: history.CauseJoin, socket: sub.conn.id})
 	}
 	if known.conns++; known.conns == 1 {
 		ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, m.UserID)
@@ -50,8 +54,16 @@ func (p *presence) add(ch *channel, m protocol.Member) *member {
 	known := &member{Member: m}
 	p.members[m.UserID] = known
 	p.order = append(p.order, known)
-	ch.send(protocol.MemberAdded(ch.info.Name, known.Member), nil)
+	ch.send(reply(protocol.MemberAdded(ch.info.Name, known.Member)), nil)
+	ch.tellMetaMember("member_added", m.UserID)
 	return known
+}
+
+// departure is why a member is gone.
+type departure struct {
+	cause  string
+	socket string // of the last connection, if it was here
+	node   string // that is dead
 }
 
 // leave ends the membership of sub and tells the others when its user is gone.
@@ -60,7 +72,11 @@ func (p *presence) leave(ch *channel, sub *subscription) {
 	if known.conns--; known.conns == 0 {
 		ch.app.hub.cluster.markChannel(ch.app.id, ch.info.Name, known.UserID)
 	}
-	p.drop(ch, known)
+	cause := history.CauseDisconnect
+	if sub.vanished {
+		cause = history.CauseTimeout
+	}
+	p.drop(ch, known, departure{cause: cause, socket: sub.conn.id})
 }
 
 // arrive takes a user who is present on another node.
@@ -68,23 +84,40 @@ func (p *presence) arrive(ch *channel, from *peer, m protocol.Member) {
 	known := p.members[m.UserID]
 	if known == nil {
 		known = p.add(ch, m)
+		ch.recordMember(known, history.MemberAdded, departure{cause: history.CauseJoin})
 		ch.noteMember(m.UserID, true)
+	}
+	if m.Revision > known.Revision {
+		p.update(ch, known, m)
 	}
 	if !slices.Contains(known.peers, from) {
 		known.peers = append(known.peers, from)
+		ch.layGhosts(known) // the user has come back there
 	}
+}
+
+// update gives a member another user_info and tells the V2 members.
+func (p *presence) update(ch *channel, known *member, m protocol.Member) {
+	known.Info, known.Revision = m.Info, m.Revision
+	p.ids, p.hash, p.encoded = nil, nil, 0
+	ch.send(replyV2(protocol.PresenceUpdate(ch.info.Name, known.Member)), nil)
+	ch.tellMetaMember("presence_update", known.UserID)
 }
 
 // depart takes that a user is not present on another node any more.
 func (p *presence) depart(ch *channel, from *peer, id string) {
 	if known := p.members[id]; known != nil {
 		known.peers = slices.DeleteFunc(known.peers, func(other *peer) bool { return other == from })
-		p.drop(ch, known)
+		why := departure{cause: history.CauseDisconnect}
+		if from.dead {
+			why = departure{cause: history.CauseOrphan, node: from.name}
+		}
+		p.drop(ch, known, why)
 	}
 }
 
 // drop ends the membership of a user who is present nowhere, and tells the others.
-func (p *presence) drop(ch *channel, known *member) {
+func (p *presence) drop(ch *channel, known *member, why departure) {
 	if known.conns > 0 || len(known.peers) > 0 {
 		return
 	}
@@ -96,12 +129,14 @@ func (p *presence) drop(ch *channel, known *member) {
 		}
 	}
 	p.ids, p.hash, p.encoded = nil, nil, 0
-	ch.send(protocol.MemberRemoved(ch.info.Name, known.UserID), nil)
+	ch.send(reply(protocol.MemberRemoved(ch.info.Name, known.UserID)), nil)
+	ch.tellMetaMember("member_removed", known.UserID)
 	ch.noteMember(known.UserID, false)
+	ch.recordMember(known, history.MemberRemoved, why)
 }
 
 // succeeded is the answer to a subscription, with the members as they are.
-func (p *presence) succeeded(channel string) protocol.Frame {
+func (p *presence) succeeded(channel string) *protocol.Outbound {
 	for _, m := range p.order[p.encoded:] {
 		p.ids, p.hash = protocol.AppendMember(p.ids, p.hash, m.Member)
 	}

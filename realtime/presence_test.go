@@ -26,9 +26,9 @@ func TestPresence(t *testing.T) {
 	bob2.join("presence-lobby", `{"user_id":"u2","user_info":{"other":1}}`)
 	ada.quiet()
 	bob.quiet()
-	bob.conn.Disconnect()
+	bob.conn.Disconnect(true)
 	ada.quiet()
-	bob2.conn.Disconnect()
+	bob2.conn.Disconnect(true)
 	ada.expectExact(`{"event":"pusher_internal:member_removed","channel":"presence-lobby","data":"{\"user_id\":\"u2\"}"}`)
 	ada.quiet()
 }
@@ -89,7 +89,7 @@ func TestMembershipIdentityPerChannel(t *testing.T) {
 	p.join("presence-b", `{"user_id":"two"}`)
 	watcher.expect("member_added", "presence-a", "one")
 	watcher.expect("member_added", "presence-b", "two")
-	p.conn.Disconnect()
+	p.conn.Disconnect(true)
 	left := watcher.expect("member_removed") + watcher.expect("member_removed")
 	for _, want := range []string{`"channel":"presence-a","data":"{\"user_id\":\"one\"}"`, `"channel":"presence-b","data":"{\"user_id\":\"two\"}"`} {
 		if !strings.Contains(left, want) {
@@ -111,7 +111,7 @@ func TestPresenceStorm(t *testing.T) {
 			go func() {
 				p := f.dial()
 				p.subscribe("presence-storm", fmt.Sprintf(`{"user_id":"u%d"}`, u))
-				p.conn.Disconnect()
+				p.conn.Disconnect(true)
 				done <- struct{}{}
 			}()
 		}
@@ -215,9 +215,9 @@ func TestWatchlist(t *testing.T) {
 	watcher.expectExact(`{"event":"pusher_internal:watchlist_events","data":"{\"events\":[{\"name\":\"online\",\"user_ids\":[\"u2\"]}]}"}`)
 	second.signin(`{"id":"u2"}`)
 	watcher.quiet()
-	first.conn.Disconnect()
+	first.conn.Disconnect(true)
 	watcher.quiet()
-	second.conn.Disconnect()
+	second.conn.Disconnect(true)
 	watcher.expectExact(`{"event":"pusher_internal:watchlist_events","data":"{\"events\":[{\"name\":\"offline\",\"user_ids\":[\"u2\"]}]}"}`)
 
 	many := f.dial()

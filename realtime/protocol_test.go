@@ -36,7 +36,7 @@ func TestConnectRefusals(t *testing.T) {
 		"node":           {func(_ *storage.App, s *realtime.Settings) { s.MaxConnections = 1 }, realtime.Handshake{Key: "app-key"}, protocol.ErrNodeOverCapacity},
 		"origin":         {func(a *storage.App, _ *realtime.Settings) { a.AllowedOrigins = []string{"https://good"} }, realtime.Handshake{Key: "app-key", Origin: "https://bad"}, protocol.ErrOrigin},
 		"missing origin": {func(a *storage.App, _ *realtime.Settings) { a.AllowedOrigins = []string{"https://good"} }, realtime.Handshake{Key: "app-key"}, protocol.ErrOrigin},
-		"token on V1":    {nil, realtime.Handshake{Key: "app-key", Token: true}, protocol.ErrTokenOnV1},
+		"token on V1":    {nil, realtime.Handshake{Key: "app-key", Terms: protocol.Terms{Token: "t"}}, protocol.ErrTokenOnV1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, test.change)
@@ -58,7 +58,7 @@ func TestConnectRefusals(t *testing.T) {
 func TestQuotaIsGivenBack(t *testing.T) {
 	f := newFixture(t, func(a *storage.App, s *realtime.Settings) { a.Limits.MaxConnections, s.MaxConnections = 1, 1 })
 	for range 3 {
-		f.dial().conn.Disconnect()
+		f.dial().conn.Disconnect(true)
 	}
 	if f.hub.Sockets() != 0 {
 		t.Errorf("%d sockets left", f.hub.Sockets())

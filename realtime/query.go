@@ -67,7 +67,7 @@ func (a *App) channelStates(prefix string) []ChannelState {
 		s := &a.shards[i]
 		s.mu.RLock()
 		for name, ch := range s.channels {
-			if strings.HasPrefix(name, prefix) {
+			if strings.HasPrefix(name, prefix) && !hidden(ch.info) {
 				found = append(found, ch)
 			}
 		}

@@ -16,11 +16,11 @@ func (c *Conn) Receive(text []byte) {
 		c.refuse(e)
 		return
 	}
-	if !utf8.Valid(text) {
+	if !c.format.Binary() && !utf8.Valid(text) {
 		c.refuse(protocol.BadFormat("not valid UTF-8"))
 		return
 	}
-	m, e := protocol.ParseMessage(text)
+	m, e := protocol.ParseMessage(c.format, text)
 	if e != nil {
 		c.refuse(e)
 		return
@@ -29,6 +29,8 @@ func (c *Conn) Receive(text []byte) {
 		e = c.clientEvent(m, now)
 	} else if name, ok := protocol.Canonical(m.Event); ok {
 		e = c.system(name, m)
+	} else if m.Event == "channel_history" {
+		e = c.channelHistory(m)
 	}
 	if e != nil {
 		c.refuse(e)
@@ -39,7 +41,7 @@ func (c *Conn) Receive(text []byte) {
 func (c *Conn) system(name string, m protocol.Message) *protocol.Error {
 	switch name {
 	case "ping":
-		c.transport.Send(protocol.PongFrame)
+		c.send(protocol.Pong)
 	case "subscribe":
 		return c.subscribe(m)
 	case "unsubscribe":
@@ -47,16 +49,20 @@ func (c *Conn) system(name string, m protocol.Message) *protocol.Error {
 	case "signin":
 		return c.signin(m)
 	case "resume":
-		return protocol.BadVersion("resume is only supported on protocol V2")
+		return c.resume(m)
 	case "auth":
-		return protocol.ErrTokenOnV1Frame
+		return c.auth(m)
 	case "presence_update":
 		if strings.Contains(m.Event, "_internal:") {
 			return nil
 		}
-		return protocol.BadVersion("presence_update is only supported on protocol V2")
+		return c.presenceUpdate(m)
 	case "channel_history":
-		return protocol.BadVersion("channel_history is only supported on protocol V2")
+		return c.channelHistory(m)
+	case "enable_delta_compression":
+		c.enableDelta()
+	case "delta_sync_error":
+		return c.deltaSyncError(m)
 	}
 	return nil
 }
@@ -69,5 +75,5 @@ func (c *Conn) refuse(e *protocol.Error) {
 		c.transport.Close(e)
 		return
 	}
-	c.transport.Send(protocol.ErrorFrame(e))
+	c.send(protocol.ErrorMessage(e))
 }

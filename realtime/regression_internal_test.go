@@ -107,6 +107,13 @@ func connect(t *testing.T, h *Hub, r *recorder) *Conn {
 	return c
 }
 
+// said is a message that says text.
+func said(text string) *message {
+	m := reply(&protocol.Outbound{Event: text})
+	m.frame(protocol.FormatV1)
+	return m
+}
+
 func join(c *Conn, channel string) {
 	c.Receive([]byte(`{"event":"pusher:subscribe","data":{"channel":"` + channel + `"}}`))
 }
@@ -119,7 +126,7 @@ func publish(t *testing.T, h *Hub, app *storage.App, channel, data string) {
 		return
 	}
 	defer live.Release()
-	if err := live.Publish(context.Background(), app, Event{Channel: channel, Name: "e", Data: json.RawMessage(data)}); err != nil {
+	if _, err := live.Publish(context.Background(), app, Event{Channel: channel, Name: "e", Data: json.RawMessage(data)}); err != nil {
 		t.Error(err)
 	}
 }
@@ -139,15 +146,15 @@ func TestOrderWhileAnotherPublisherSchedules(t *testing.T) {
 	w.mu.Lock() // the first publisher cannot put the part into the queue
 	before := w.seq.Load()
 	var wg sync.WaitGroup
-	wg.Go(func() { px.push(protocol.TextFrame([]byte("first-x")), nil) })
+	wg.Go(func() { px.push(said("first-x"), nil) })
 	for w.seq.Load() == before {
 		time.Sleep(time.Millisecond)
 	}
 	pushed := make(chan struct{})
 	wg.Go(func() {
-		px.push(protocol.TextFrame([]byte("second-x")), nil)
+		px.push(said("second-x"), nil)
 		close(pushed)
-		py.push(protocol.TextFrame([]byte("second-y")), nil)
+		py.push(said("second-y"), nil)
 	})
 	select {
 	case <-pushed:
@@ -257,7 +264,7 @@ func TestRoundSurvivesAPanicOfATransport(t *testing.T) {
 	for _, text := range []string{"first", "second"} {
 		w.mu.Lock() // so that both frames are of one round
 		for _, c := range []*Conn{cBad, cGood} {
-			w.direct = append(w.direct, directFrame{c, protocol.TextFrame([]byte(text)), nil, w.seq.Add(1)})
+			w.direct = append(w.direct, direct{conn: c, message: said(text), seq: w.seq.Add(1)})
 		}
 		w.mu.Unlock()
 		w.wake.Signal()
@@ -274,7 +281,7 @@ func TestPublishersToUsersWaitForRoom(t *testing.T) {
 	open := sync.OnceFunc(func() { close(r.gate) })
 	t.Cleanup(open)
 	c := connect(t, h, r)
-	c.app.signin(c, protocol.User{ID: "u1"}, protocol.PongFrame)
+	c.app.signin(c, protocol.User{ID: "u1"}, protocol.Pong)
 	const size, total = 64 << 10, 200
 	data := `"` + strings.Repeat("x", size) + `"`
 	publish(t, h, app, "#server-to-user-u1", data)
@@ -295,7 +302,7 @@ func TestPublishersToUsersWaitForRoom(t *testing.T) {
 	w, waiting := h.workers[0], 0
 	w.mu.Lock()
 	for _, d := range w.direct {
-		waiting += len(d.frame)
+		waiting += len(d.message.out.Data)
 	}
 	w.mu.Unlock()
 	if waiting < partRoom/2 || waiting > partRoom+2*size {
@@ -309,5 +316,26 @@ func TestPublishersToUsersWaitForRoom(t *testing.T) {
 	}
 	for range total + 1 {
 		r.expect(t, "xxx")
+	}
+}
+
+// What two subscriptions of a connection bring goes out while one of them lasts: the
+// other may end between the round of a worker and the write.
+func TestJoinedPiecesOutliveASubscription(t *testing.T) {
+	var first, second, third atomic.Bool
+	m := &message{}
+	pieces := once([]Piece{{Off: &first, message: m}, {Off: &second, message: m}, {Off: &third, message: &message{}}})
+	if len(pieces) != 2 {
+		t.Fatalf("%d pieces", len(pieces))
+	}
+	joined, alone := &pieces[0], &pieces[1]
+	first.Store(true)
+	if joined.Withdrawn() || alone.Withdrawn() {
+		t.Error("withdrawn while a subscription lasts")
+	}
+	second.Store(true)
+	third.Store(true)
+	if !joined.Withdrawn() || !alone.Withdrawn() {
+		t.Error("not withdrawn although all subscriptions have ended")
 	}
 }

@@ -57,6 +57,58 @@ var ReloadEffects = map[string]Effect{
 	"Socket.DropWhenFull": NextOperation,
 	"Socket.WriteTimeout": NextOperation,
 
+	"Socket.PingInterval": AtOnce,
+	"Socket.IdleTimeout":  AtOnce,
+
+	"Presence.Grace":      NextOperation,
+	"Presence.GraceV2":    NextOperation,
+	"Presence.UpdateRate": NextOperation,
+
+	"Recovery.Enabled":    AtOnce,
+	"Recovery.BufferSize": NextOperation,
+	"Recovery.TTL":        NextOperation,
+	"Recovery.MaxBytes":   NextOperation,
+
+	"History.Enabled":   NextOperation,
+	"History.Rewind":    NextOperation,
+	"History.Retention": NextOperation,
+	"History.MaxItems":  NextOperation,
+	"History.MaxBytes":  NextOperation,
+	"History.PageSize":  NextOperation,
+	"History.Deliver":   NextOperation,
+	"History.Purge":     NextOperation,
+
+	"Members.Enabled":   NextOperation,
+	"Members.Retention": NextOperation,
+	"Members.MaxItems":  NextOperation,
+	"Members.MaxBytes":  NextOperation,
+	"Members.PageSize":  NextOperation,
+
+	"Versions.Enabled":   NextOperation,
+	"Versions.Retention": NextOperation,
+	"Versions.PageSize":  NextOperation,
+	"Annotations":        NextOperation,
+
+	"Extras.Ephemeral":   NextOperation,
+	"Extras.Echo":        NextOperation,
+	"Extras.EchoDefault": NewConnections,
+
+	"Filters.Events":         NextOperation,
+	"Filters.MaxEvents":      NextOperation,
+	"Filters.MaxEventLength": NextOperation,
+	"Filters.Tags":           NextOperation,
+	"Filters.KeepTags":       NextOperation,
+
+	"Delta.Enabled":       NextOperation,
+	"Delta.Algorithm":     NextOperation,
+	"Delta.FullInterval":  NextOperation,
+	"Delta.MinSize":       NextOperation,
+	"Delta.MaxStateAge":   NextOperation,
+	"Delta.MaxChannels":   NextOperation,
+	"Delta.MaxKeys":       NextOperation,
+	"Delta.KeyPath":       NextOperation,
+	"Delta.OmitAlgorithm": NextOperation,
+
 	"Limits.ChannelNameLength":  NextOperation,
 	"Limits.EventNameLength":    NextOperation,
 	"Limits.EventPayload":       NextOperation,
@@ -88,11 +140,16 @@ var ReloadEffects = map[string]Effect{
 	"Webhooks.Sink":     Swapped,
 	"Webhooks.Debounce": NextOperation,
 
+	"Push":    Swapped,
+	"PushAPI": Swapped,
+
 	"Drivers.Apps":        ClosesGone,
 	"Drivers.Adapter":     Swapped,
 	"Drivers.Cache":       Swapped,
+	"Drivers.Streams":     Swapped,
 	"Drivers.Queue":       Swapped,
 	"Drivers.RateLimiter": Swapped,
+	"Drivers.History":     Swapped,
 
 	"Log": NextCheck,
 }
@@ -100,7 +157,8 @@ var ReloadEffects = map[string]Effect{
 // apply adjusts live connections to a change of the current settings. Most
 // settings need nothing here: they are read where they are used.
 func (h *Hub) apply(old, current *Settings, term uint64) {
-	if old.ActivityTimeout != current.ActivityTimeout || old.PongTimeout != current.PongTimeout {
+	if old.ActivityTimeout != current.ActivityTimeout || old.PongTimeout != current.PongTimeout ||
+		old.Socket.PingInterval != current.Socket.PingInterval || old.Socket.IdleTimeout != current.Socket.IdleTimeout {
 		h.wheel.reschedule()
 	}
 	if old.Drivers.Adapter != current.Drivers.Adapter || old.Cluster != current.Cluster {

@@ -35,14 +35,31 @@ type Settings struct {
 	// DrainTimeout ends the drain, whatever is left. Default: 10s.
 	DrainTimeout time.Duration
 
-	Cluster     ClusterSettings
-	Socket      SocketSettings
-	Limits      LimitSettings
+	Cluster  ClusterSettings
+	Socket   SocketSettings
+	Limits   LimitSettings
+	Presence PresenceSettings
+	Recovery RecoverySettings
+	History  HistorySettings
+	Members  PresenceHistorySettings
+	Versions VersionSettings
+	// Annotations lets apps and namespaces switch annotations on (section 6.10). It
+	// needs Versions. Default: off.
+	Annotations bool
+	Extras      ExtrasSettings
+	Filters     FilterSettings
+	Delta       DeltaSettings
 	Idempotency IdempotencySettings
 	Rate        RateSettings
 	HTTP        HTTPSettings
 	Webhooks    WebhookSettings
-	Drivers     Drivers
+	// Push makes push notifications of events, as extras.push and rules ask for. Nil
+	// takes extras.push out and ignores it. Default: none.
+	Push Notifier
+	// PushAPI serves what is below push/ of an app in the HTTP API. Nil means that there
+	// is no such thing. Default: none.
+	PushAPI SignedAPI
+	Drivers Drivers
 
 	// Log is the logger of this configuration.
 	Log *zap.Logger
@@ -80,6 +97,13 @@ type SocketSettings struct {
 	// WriteTimeout closes a socket that takes nothing for so long while frames
 	// wait for it. Default: 10s.
 	WriteTimeout time.Duration
+	// PingInterval is the silence of a V2 client after which the server sends a
+	// control ping, at least half of ActivityTimeout (section 2.2). Zero sends none.
+	// Default: 30s.
+	PingInterval time.Duration
+	// IdleTimeout closes a V2 socket with 1001 that has sent nothing for so long, not
+	// even a pong. Zero never does. Default: 120s.
+	IdleTimeout time.Duration
 }
 
 // LimitSettings are the hub's limits, for apps that have none of their own.
@@ -102,6 +126,129 @@ type LimitSettings struct {
 	Watchlist int
 	// CacheTTL is how long a cache channel keeps its last event. Default: 3600s.
 	CacheTTL time.Duration
+}
+
+// PresenceSettings are those of members of presence channels.
+type PresenceSettings struct {
+	// Grace is how long a member of a V1 connection stays that was lost without a
+	// closing handshake. Default: 0.
+	Grace time.Duration
+	// GraceV2 is the same for V2 connections. Default: 15s.
+	GraceV2 time.Duration
+	// UpdateRate is the number of presence updates of one member in a second. Default: 10.
+	UpdateRate int
+}
+
+// RecoverySettings are those of the hot buffers from which clients resume (section
+// 6.6). An app may have others.
+type RecoverySettings struct {
+	// Enabled numbers events and keeps the newest. Default: off.
+	Enabled bool
+	// BufferSize is the number of events kept of each channel, and the most that a
+	// client may have missed. Default: 100.
+	BufferSize int
+	// TTL is how long an event is kept. Default: 120s.
+	TTL time.Duration
+	// MaxBytes bounds what is kept of one channel, in bytes. Default: 1 MiB.
+	MaxBytes int
+}
+
+// HistorySettings are those of durable history. An app or a namespace may have others.
+type HistorySettings struct {
+	// Enabled keeps what is published. Default: off.
+	Enabled bool
+	// Rewind lets subscribers ask for the newest events (section 6.7). Default: on.
+	Rewind bool
+	// Retention is how long an event is kept. Default: 24h.
+	Retention time.Duration
+	// MaxItems is the number of events kept of one channel, and MaxBytes their size in
+	// bytes. Zero means no bound. Default: 0.
+	MaxItems int
+	MaxBytes int64
+	// PageSize is the most that one page or one rewind has. Default: 100.
+	PageSize int
+	// Deliver sends events to their subscribers although the store does not take them,
+	// and marks the channel as degraded. Otherwise they are refused. Default: off.
+	Deliver bool
+	// Purge is the time between two looks for what is to go. Default: 300s.
+	Purge time.Duration
+}
+
+// PresenceHistorySettings are those of the history of presence channels. An app or a
+// namespace may have others.
+type PresenceHistorySettings struct {
+	// Enabled keeps who joins, changes and leaves. Default: off.
+	Enabled bool
+	// Retention is how long it is kept. Default: 24h.
+	Retention time.Duration
+	// MaxItems is the number of events kept of one channel, and MaxBytes their size in
+	// bytes. Zero means no bound. Default: 0.
+	MaxItems int
+	MaxBytes int64
+	// PageSize is the most that one page has. Default: 100.
+	PageSize int
+}
+
+// VersionSettings are those of messages that can be changed (section 6.9).
+type VersionSettings struct {
+	// Enabled lets every event of a channel with history be changed. Default: off.
+	Enabled bool
+	// Retention is how long versions are kept. Zero means for ever. Default: 0.
+	Retention time.Duration
+	// PageSize is the most that one page of versions or annotations has. Default: 100.
+	PageSize int
+}
+
+// ExtrasSettings say which of the extras of an event count (section 6.1).
+type ExtrasSettings struct {
+	// Ephemeral lets events pass that are neither numbered nor kept. Default: on.
+	Ephemeral bool
+	// Echo lets V2 clients say whether they get their own client events. While it is
+	// off, all of them do. Default: on.
+	Echo bool
+	// EchoDefault is what counts for V2 clients that do not say. Default: on.
+	EchoDefault bool
+}
+
+// FilterSettings are those of filters of V2 subscriptions (section 6.4).
+type FilterSettings struct {
+	// Events lets filters by event name act; while it is off they are ignored.
+	// Default: on.
+	Events bool
+	// MaxEvents is the number of event names in one filter, 64 at most. Default: 50.
+	MaxEvents int
+	// MaxEventLength is the longest event name in a filter, in bytes, 256 at most.
+	// Default: 200.
+	MaxEventLength int
+	// Tags lets filters by tags and by expressions act; while it is off they are
+	// checked and ignored. Default: off.
+	Tags bool
+	// KeepTags leaves tags in the frames of V2 clients. Default: on.
+	KeepTags bool
+}
+
+// DeltaSettings are those of delta compression (section 6.5).
+type DeltaSettings struct {
+	// Enabled lets V2 clients ask for deltas. Default: on.
+	Enabled bool
+	// Algorithm is "fossil" or "xdelta3". Default: fossil.
+	Algorithm string
+	// FullInterval is the number of deltas after which a full frame follows. Default: 10.
+	FullInterval int
+	// MinSize is the size of a frame's text, in bytes, below which it is sent in full.
+	// Default: 100.
+	MinSize int
+	// MaxStateAge ends a sequence that was not used for so long. Default: 300s.
+	MaxStateAge time.Duration
+	// MaxChannels is the number of channels of one socket with sequences. Default: 100.
+	MaxChannels int
+	// MaxKeys is the number of conflation keys of one channel of a socket. Default: 100.
+	MaxKeys int
+	// KeyPath is where the conflation key of an event is found, a dotted path; empty
+	// for none. Default: none.
+	KeyPath string
+	// OmitAlgorithm leaves the algorithm out of delta frames. Default: off.
+	OmitAlgorithm bool
 }
 
 // IdempotencySettings are those of idempotent publishes.
@@ -193,11 +340,16 @@ type WebhookSink interface {
 // Drivers are the running resources of a configuration. They are opened and
 // closed by the caller.
 type Drivers struct {
-	Apps        storage.AppManager
-	Adapter     storage.Adapter
-	Cache       storage.Cache
+	Apps    storage.AppManager
+	Adapter storage.Adapter
+	Cache   storage.Cache
+	// Streams is the cache again if nodes share it and it can number events for all of
+	// them, else nil: each node then counts for itself.
+	Streams     storage.Streams
 	Queue       storage.Queue
 	RateLimiter storage.RateLimiter
+	// History keeps logs, nil while nothing is to be kept.
+	History storage.History
 }
 
 // DefaultSettings are the settings of a hub that says nothing, without drivers.
@@ -216,6 +368,8 @@ func DefaultSettings() Settings {
 			MaxBytes:     1 << 20,
 			MaxChannels:  10000,
 			WriteTimeout: 10 * time.Second,
+			PingInterval: 30 * time.Second,
+			IdleTimeout:  120 * time.Second,
 		},
 		Limits: LimitSettings{
 			ChannelNameLength:  200,
@@ -227,6 +381,16 @@ func DefaultSettings() Settings {
 			PresenceMemberSize: 2 << 10,
 			Watchlist:          100,
 			CacheTTL:           3600 * time.Second,
+		},
+		Presence: PresenceSettings{GraceV2: 15 * time.Second, UpdateRate: 10},
+		Recovery: RecoverySettings{BufferSize: 100, TTL: 120 * time.Second, MaxBytes: 1 << 20},
+		History:  HistorySettings{Rewind: true, Retention: 24 * time.Hour, PageSize: 100, Purge: 300 * time.Second},
+		Members:  PresenceHistorySettings{Retention: 24 * time.Hour, PageSize: 100},
+		Versions: VersionSettings{PageSize: 100},
+		Extras:   ExtrasSettings{Ephemeral: true, Echo: true, EchoDefault: true},
+		Filters:  FilterSettings{Events: true, MaxEvents: 50, MaxEventLength: 200, KeepTags: true},
+		Delta: DeltaSettings{
+			Enabled: true, Algorithm: "fossil", FullInterval: 10, MinSize: 100, MaxStateAge: 300 * time.Second, MaxChannels: 100, MaxKeys: 100,
 		},
 		Idempotency: IdempotencySettings{Enabled: true, TTL: 120 * time.Second, MaxKeyLength: 128},
 		Rate: RateSettings{

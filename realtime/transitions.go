@@ -39,9 +39,8 @@ type transitions struct {
 	// doubted are subjects whose owner has died: whether it had told them, and what,
 	// nobody knows, so they are told in any case.
 	doubted map[subject]struct{}
-	// fresh are subjects that were heard of from their owners, while this node does
-	// not know everything yet.
-	fresh map[subject]struct{}
+	// stamps are when what was told lately was told, see told.go.
+	stamps map[subject]int64
 }
 
 // toldChannel is what webhooks were told of a channel.
@@ -72,7 +71,7 @@ type dueEntry struct {
 }
 
 func newTransitions(a *App) *transitions {
-	return &transitions{app: a, told: map[string]*toldChannel{}, due: map[subject]time.Time{}, waiting: map[subject]time.Time{}, flying: map[subject]bool{}, asked: map[subject]time.Time{}, doubted: map[subject]struct{}{}, fresh: map[subject]struct{}{}}
+	return &transitions{app: a, told: map[string]*toldChannel{}, due: map[subject]time.Time{}, waiting: map[subject]time.Time{}, flying: map[subject]bool{}, asked: map[subject]time.Time{}, doubted: map[subject]struct{}{}, stamps: map[subject]int64{}}
 }
 
 // aspectEvents are what can become of a subject, by its aspect.
@@ -176,7 +175,6 @@ func (t *transitions) waitFor(s subject) {
 func (t *transitions) review() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	clear(t.fresh)
 	for s := range t.waiting {
 		t.pendLocked(s, 0)
 	}
@@ -318,7 +316,7 @@ func (t *transitions) fly(s subject, value int) (telling, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, doubted := t.doubted[s]
-	what := telling{s, value, t.lastToldLocked(s), doubted}
+	what := telling{s, value, t.lastToldLocked(s), t.nowLocked(s), doubted}
 	if _, twice := t.flying[s]; twice {
 		t.flying[s] = true
 		return what, false
@@ -333,13 +331,18 @@ func (t *transitions) fly(s subject, value int) (telling, bool) {
 
 // land ends that. What was not kept is told again later. It returns what was told,
 // if that is known.
-func (t *transitions) land(what telling, kept bool) (told int, sure bool) {
+func (t *transitions) land(what telling, kept bool) (word lastWord, sure bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := what.subject
 	again := t.flying[s]
 	delete(t.flying, s)
-	if !kept && t.lastToldLocked(s) == what.value {
+	switch {
+	case kept && t.stamps[s] < what.at: // whatever was heard of others meanwhile is older
+		t.setToldLocked(s, what.value)
+		t.rememberLocked(s, what.at)
+	case kept:
+	case t.lastToldLocked(s) == what.value:
 		t.setToldLocked(s, what.before)
 		if what.doubted {
 			t.doubted[s] = struct{}{}
@@ -353,18 +356,13 @@ func (t *transitions) land(what telling, kept bool) (told int, sure bool) {
 		t.pendLocked(s, 0)
 	}
 	_, doubted := t.doubted[s]
-	return t.lastToldLocked(s), !doubted
+	return lastWord{t.lastToldLocked(s), max(t.stamps[s], longAgo)}, !doubted
 }
 
 // valueOf is what is true of a subject in the whole cluster.
-func (a *App) valueOf(s subject) int {
-	ch := a.channel(s.channel)
-	if ch == nil {
-		return 0
-	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	return ch.valueLocked(s)
+func (a *App) valueOf(s subject) (value int) {
+	a.withValue(s, func(v int) { value = v })
+	return value
 }
 
 func (ch *channel) valueLocked(s subject) int {
@@ -491,6 +489,6 @@ func (t *transitions) forget() {
 	clear(t.waiting)
 	clear(t.doubted)
 	clear(t.asked)
-	clear(t.fresh)
+	clear(t.stamps)
 	t.soon, t.later = nil, nil
 }

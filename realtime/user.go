@@ -32,6 +32,17 @@ func (c *Conn) signin(m protocol.Message) *protocol.Error {
 	if e != nil {
 		return e
 	}
+	if c.v2 != nil {
+		c.mu.Lock()
+		token := c.v2.token
+		if token == nil {
+			c.v2.rights = u.Capabilities
+		}
+		c.mu.Unlock()
+		if token != nil {
+			return protocol.ErrTokenSignin
+		}
+	}
 	if u.Info == nil {
 		u.Info = json.RawMessage("{}")
 	}
@@ -50,8 +61,9 @@ func (c *Conn) signin(m protocol.Message) *protocol.Error {
 }
 
 // signin makes c a connection of u, tells watchers if u has just come online,
-// and answers with success and the state of the users that c watches.
-func (a *App) signin(c *Conn, u protocol.User, success protocol.Frame) {
+// and answers with success, unless that is nil, and the state of the users that c
+// watches.
+func (a *App) signin(c *Conn, u protocol.User, success *protocol.Outbound) {
 	a.wantUser(u.ID)
 	a.usersMu.Lock()
 	defer a.usersMu.Unlock()
@@ -81,7 +93,9 @@ func (a *App) signin(c *Conn, u protocol.User, success protocol.Frame) {
 		a.signoutLocked(c)
 		return
 	}
-	c.transport.Send(success)
+	if success != nil {
+		c.send(success)
+	}
 	a.watchLocked(c, u.Watchlist)
 }
 
@@ -108,7 +122,7 @@ func (a *App) watchLocked(c *Conn, ids []string) {
 		}
 	}
 	c.watching = ids
-	c.transport.Send(protocol.WatchlistEvents(online, offline))
+	c.send(protocol.WatchlistEvents(online, offline))
 }
 
 func (a *App) unwatchLocked(c *Conn) {
@@ -122,9 +136,10 @@ func (a *App) unwatchLocked(c *Conn) {
 }
 
 // tellWatchersLocked sends a change of one user to every connection watching it.
-func (a *App) tellWatchersLocked(f protocol.Frame, id string) {
+func (a *App) tellWatchersLocked(o *protocol.Outbound, id string) {
+	m := reply(o)
 	for c := range a.watchers[id] {
-		a.hub.workers[c.worker].sendTo(c, f, nil)
+		a.hub.workers[c.worker].sendTo(direct{conn: c, message: m})
 	}
 }
 
@@ -187,13 +202,15 @@ func (c *Conn) currentUser() *user {
 	return c.user
 }
 
-// sendUser delivers a frame to every socket of a user, except one.
-func (a *App) sendUser(id string, f protocol.Frame, except string) {
+// sendUser delivers an event to every V1 socket of a user, except one. V2 sockets
+// get it if they have subscribed to the user's channel.
+func (a *App) sendUser(id string, e *protocol.Envelope) {
+	m := eventOf(e)
 	for _, c := range a.userConns(id) {
-		if c.id != except {
+		if c.id != e.Except && c.v2 == nil {
 			w := a.hub.workers[c.worker]
 			w.waitRoom()
-			w.sendTo(c, f, nil)
+			w.sendTo(direct{conn: c, message: m})
 		}
 	}
 }

@@ -80,6 +80,17 @@ type App struct {
 	Namespaces map[string]*Namespace
 	// Idempotency overrides the hub's setting of idempotent publishes.
 	Idempotency AppIdempotency
+	// Recovery overrides the hub's setting of recovery.
+	Recovery AppRecovery
+	// History and PresenceHistory override the hub's settings.
+	History         AppHistory
+	PresenceHistory AppHistory
+	// Annotations switches annotations on in all channels, if the hub has them. Nil
+	// means off.
+	Annotations *bool
+	// Delta says how channels are delta compressed, by channel name or pattern with
+	// one '*'. What is not named here follows the hub.
+	Delta map[string]ChannelDelta
 	// Webhooks are told what happens in the app.
 	Webhooks []Webhook
 
@@ -168,6 +179,43 @@ type AppIdempotency struct {
 	TTL     time.Duration
 }
 
+// AppRecovery overrides the hub's setting. Nil and zero mean the hub's own.
+type AppRecovery struct {
+	Enabled    *bool
+	TTL        time.Duration
+	BufferSize int
+}
+
+// AppHistory overrides the hub's setting of one kind of history, for an app or a
+// namespace. Nil and zero mean what counts without it.
+type AppHistory struct {
+	// Enabled is not for the history of events in a namespace.
+	Enabled *bool
+	// Rewind is for the history of events alone.
+	Rewind *bool
+	// Retention is in whole seconds.
+	Retention time.Duration
+	MaxItems  int
+	MaxBytes  int64
+}
+
+// ChannelDelta is how one channel, or the channels of a pattern, are delta
+// compressed.
+type ChannelDelta struct {
+	// Disabled sends full frames only.
+	Disabled bool
+	// Algorithm is "fossil" or "xdelta3"; empty means the hub's.
+	Algorithm string
+	// ConflationKey is where the conflation key of an event is found, a dotted path;
+	// empty means the hub's.
+	ConflationKey string
+	// MaxConflationKeys is the number of conflation keys of one socket. Zero means the
+	// hub's.
+	MaxConflationKeys int
+	// DropTags leaves tags out of the frames of V2 clients.
+	DropTags bool
+}
+
 // Namespace is the policy of the channels whose logical name starts with
 // "<name>:".
 type Namespace struct {
@@ -180,6 +228,13 @@ type Namespace struct {
 	MaxChannelNameLength int
 	// AllowUserLimitedChannels admits names such as "ns:room#u1,u2".
 	AllowUserLimitedChannels bool
+	// NoSubscribe, NoPublish and NoPresence refuse V2 clients what they are named
+	// after: subscriptions, client events, and presence subscriptions.
+	NoSubscribe, NoPublish, NoPresence bool
+	// History and PresenceHistory override the app's, and Annotations, unless it is nil,
+	// what the app says.
+	History, PresenceHistory AppHistory
+	Annotations              *bool
 
 	// Match is Pattern compiled, set by Compile.
 	Match func(string) bool

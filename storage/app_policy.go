@@ -3,8 +3,10 @@ package storage
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +20,11 @@ type appPolicy struct {
 	Features    *policyFeatures    `json:"features,omitempty"`
 	Channels    *policyChannels    `json:"channels,omitempty"`
 	Idempotency *policyIdempotency `json:"idempotency,omitempty"`
+	Recovery    *policyRecovery    `json:"connection_recovery,omitempty"`
+	History     *policyHistory     `json:"history,omitempty"`
 	Webhooks    []policyWebhook    `json:"webhooks,omitempty"`
+	// PresenceHistory is the history of presence channels.
+	PresenceHistory *policyPresenceHistory `json:"presence_history,omitempty"`
 	// PreviousSecrets are ours; Sockudo has none.
 	PreviousSecrets []policySecret `json:"previous_secrets,omitempty"`
 }
@@ -62,6 +68,9 @@ type policyFeatures struct {
 type policyChannels struct {
 	AllowedOrigins    []string          `json:"allowed_origins,omitempty"`
 	ChannelNamespaces []policyNamespace `json:"channel_namespaces,omitempty"`
+	// ChannelDeltaCompression is by channel or pattern, see policyDelta.
+	ChannelDeltaCompression map[string]policyDelta `json:"channel_delta_compression,omitempty"`
+	AnnotationsEnabled      *bool                  `json:"annotations_enabled,omitempty"`
 }
 
 type policyNamespace struct {
@@ -69,11 +78,24 @@ type policyNamespace struct {
 	ChannelNamePattern       string `json:"channel_name_pattern,omitempty"`
 	MaxChannelNameLength     digits `json:"max_channel_name_length,omitempty"`
 	AllowUserLimitedChannels bool   `json:"allow_user_limited_channels,omitempty"`
+	AllowSubscribeForClient  *bool  `json:"allow_subscribe_for_client,omitempty"`
+	AllowPublishForClient    *bool  `json:"allow_publish_for_client,omitempty"`
+	AllowPresenceForClient   *bool  `json:"allow_presence_for_client,omitempty"`
+	AnnotationsEnabled       *bool  `json:"annotations_enabled,omitempty"`
+
+	History         *policyNamespaceHistory `json:"history,omitempty"`
+	PresenceHistory *policyPresenceHistory  `json:"presence_history,omitempty"`
 }
 
 type policyIdempotency struct {
 	Enabled    *bool  `json:"enabled,omitempty"`
 	TTLSeconds digits `json:"ttl_seconds,omitempty"`
+}
+
+type policyRecovery struct {
+	Enabled          *bool  `json:"enabled,omitempty"`
+	BufferTTLSeconds digits `json:"buffer_ttl_seconds,omitempty"`
+	MaxBufferSize    digits `json:"max_buffer_size,omitempty"`
 }
 
 // digits is a number that may be written as a string of digits. Null is zero.
@@ -126,12 +148,9 @@ func MarshalPolicy(app *App) ([]byte, error) {
 		}
 		p.Limits.MessageRateLimit = &policyRate{true, &attempts, &decay, r.Terminate}
 	}
-	if len(app.AllowedOrigins)+len(app.Namespaces) > 0 {
-		p.Channels = &policyChannels{AllowedOrigins: app.AllowedOrigins}
-	}
-	for _, name := range slices.Sorted(maps.Keys(app.Namespaces)) {
-		n := app.Namespaces[name]
-		p.Channels.ChannelNamespaces = append(p.Channels.ChannelNamespaces, policyNamespace{n.Name, n.Pattern, digits(n.MaxChannelNameLength), n.AllowUserLimitedChannels})
+	var err error
+	if p.Channels, err = channelsPolicy(app); err != nil {
+		return nil, err
 	}
 	if i := app.Idempotency; i != (AppIdempotency{}) {
 		if i.TTL%time.Second != 0 {
@@ -139,14 +158,55 @@ func MarshalPolicy(app *App) ([]byte, error) {
 		}
 		p.Idempotency = &policyIdempotency{i.Enabled, digits(i.TTL / time.Second)}
 	}
+	if p.Recovery, err = app.Recovery.policy(); err != nil {
+		return nil, err
+	}
+	if p.History, err = app.History.policy(); err != nil {
+		return nil, err
+	}
+	if p.PresenceHistory, err = app.PresenceHistory.presencePolicy(); err != nil {
+		return nil, err
+	}
 	for _, s := range app.PreviousSecrets {
 		p.PreviousSecrets = append(p.PreviousSecrets, policySecret{s.Secret, s.Until.Unix()})
 	}
-	var err error
 	if p.Webhooks, err = policyWebhooks(app.Webhooks); err != nil {
 		return nil, err
 	}
 	return keepUnread(p, app.Stored)
+}
+
+// policy is nil where nothing is overridden.
+func (r *AppRecovery) policy() (*policyRecovery, error) {
+	seconds := r.TTL / time.Second
+	switch {
+	case *r == AppRecovery{}:
+		return nil, nil //nolint:nilnil // no policy is a valid answer
+	case r.TTL%time.Second != 0 || r.TTL < 0 || int64(seconds) > math.MaxInt32:
+		return nil, fmt.Errorf("recovery: ttl %v is not a number of whole seconds up to %d, in which stores keep it", r.TTL, math.MaxInt32)
+	}
+	return &policyRecovery{r.Enabled, digits(seconds), digits(r.BufferSize)}, nil
+}
+
+// channelsPolicy is nil where nothing is said of channels.
+func channelsPolicy(app *App) (*policyChannels, error) {
+	if len(app.AllowedOrigins)+len(app.Namespaces)+len(app.Delta) == 0 && app.Annotations == nil {
+		return nil, nil //nolint:nilnil // no policy is a valid answer
+	}
+	c := &policyChannels{AllowedOrigins: app.AllowedOrigins, ChannelDeltaCompression: policyDeltas(app.Delta), AnnotationsEnabled: app.Annotations}
+	for _, name := range slices.Sorted(maps.Keys(app.Namespaces)) {
+		n := app.Namespaces[name]
+		history, err := n.History.namespacePolicy()
+		presence, err2 := n.PresenceHistory.presencePolicy()
+		if err := errors.Join(err, err2); err != nil {
+			return nil, fmt.Errorf("namespace %s: %w", name, err)
+		}
+		c.ChannelNamespaces = append(c.ChannelNamespaces, policyNamespace{
+			n.Name, n.Pattern, digits(n.MaxChannelNameLength), n.AllowUserLimitedChannels,
+			unless(n.NoSubscribe), unless(n.NoPublish), unless(n.NoPresence), n.Annotations, history, presence,
+		})
+	}
+	return c, nil
 }
 
 // UnmarshalPolicy gives an app the policy that Sockudo has kept, instead of the
@@ -167,12 +227,17 @@ func UnmarshalPolicy(text []byte, app *App) (ignored []string, err error) {
 	if i := p.Idempotency; i != nil {
 		app.Idempotency = AppIdempotency{i.Enabled, time.Duration(i.TTLSeconds) * time.Second}
 	}
+	if r := p.Recovery; r != nil {
+		app.Recovery = AppRecovery{r.Enabled, time.Duration(r.BufferTTLSeconds) * time.Second, int(r.MaxBufferSize)}
+	}
+	app.History, app.PresenceHistory = p.History.history(), p.PresenceHistory.history()
 	app.Webhooks = webhooksOf(p.Webhooks)
 	for _, s := range p.PreviousSecrets {
 		app.PreviousSecrets = append(app.PreviousSecrets, PreviousSecret{s.Secret, time.Unix(s.Until, 0)})
 	}
 	if p.Channels != nil {
-		app.AllowedOrigins = p.Channels.AllowedOrigins
+		app.AllowedOrigins, app.Annotations = p.Channels.AllowedOrigins, p.Channels.AnnotationsEnabled
+		app.Delta = channelDeltas(p.Channels.ChannelDeltaCompression)
 		if app.Namespaces, err = p.Channels.namespaces(); err != nil {
 			return nil, fmt.Errorf("policy: %w", err)
 		}
@@ -217,6 +282,9 @@ func (c *policyChannels) namespaces() (map[string]*Namespace, error) {
 		namespace := &Namespace{
 			Name: n.Name, Pattern: n.ChannelNamePattern, MaxChannelNameLength: int(n.MaxChannelNameLength),
 			AllowUserLimitedChannels: n.AllowUserLimitedChannels,
+			NoSubscribe:              refused(n.AllowSubscribeForClient), NoPublish: refused(n.AllowPublishForClient),
+			NoPresence: refused(n.AllowPresenceForClient), Annotations: n.AnnotationsEnabled,
+			History: n.History.history(), PresenceHistory: n.PresenceHistory.history(),
 		}
 		if err := namespace.Compile(); err != nil {
 			return nil, err
@@ -225,3 +293,15 @@ func (c *policyChannels) namespaces() (map[string]*Namespace, error) {
 	}
 	return all, nil
 }
+
+// unless writes a permission that is given where nothing is written, and refused reads
+// it.
+func unless(refused bool) *bool {
+	if !refused {
+		return nil
+	}
+	allowed := false
+	return &allowed
+}
+
+func refused(allowed *bool) bool { return allowed != nil && !*allowed }

@@ -17,7 +17,13 @@ func FuzzUnmarshalApp(f *testing.F) {
 		`{"id":"a","key":"k","secret":"s","policy":{"channels":{"channel_namespaces":[{"name":"n","channel_name_pattern":"^n:","later":true}]}}}`,
 		`{"policy":{"limits":{"message_rate_limit":{"enabled":true}},"previous_secrets":[{"secret":"x","until":2000000000}]}}`,
 		`{"policy":{"webhooks":[{"url":"https://a.example","event_types":["channel_occupied"],"filter":{"channel_prefix":"p","channel_namespace":"n","channel_namespaces":["m"]},"headers":{"X-A":"b"},"retry":{"enabled":false,"max_attempts":3},"request_timeout_ms":"1500","later":1},{"lambda_function":"fn"},{"lambda":{"function_name":"f","region":"r"},"event_types":null}]}}`,
+		`{"policy":{"channels":{"channel_delta_compression":{"a":"fossil","b*":{"enabled":false,"algorithm":"Xdelta3","conflation_key":"data.id","max_messages_per_key":10,"max_conflation_keys":"7","enable_tags":false},"c":"inherit","d":"Disabled","e":{"algorithm":"Fossil"},"f":null}}}}`,
+		`{"policy":{"connection_recovery":{"enabled":true,"buffer_ttl_seconds":60,"max_buffer_size":"50","later":1},"channels":{"channel_namespaces":[{"name":"n","allow_subscribe_for_client":false,"allow_publish_for_client":true}]}}}`,
+		`{"id":"a","key":"k","secret":"s","connection_recovery":{"enabled":false},"channel_delta_compression":{"a":"xdelta3"}}`,
+		`{"policy":{"webhooks":[{"url":"https://a.example","retry":{"enAbLed":false,"mAx_Attempts":1}},{"lAMbdA_functIon":"fn"},{"later":{"n":"1"}}]}}`,
 		`{"policy":{"limits":null,"idempotency":{"enabled":false,"ttl_seconds":5}}}`, `null`, `[]`, `{"policy":[]}`,
+		`{"policy":` + historyRecord + `}`, `{"history":{"max_bytes_per_channel":"5000000000"},"annotations_enabled":false}`,
+		`{"policy":{"hIstory":{"EnaBled":true,"x":1},"presence_history":null,"channels":{"channel_namespaces":[{"name":"n","History":{"x":1},"presence_history":[]}]}}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -85,6 +91,17 @@ func TestVersionsTellRecordsApart(t *testing.T) {
 		"origins":  {ID: "a", Key: "k", Secret: "s", AllowedOrigins: []string{"x"}},
 		"previous": {ID: "a", Key: "k", Secret: "s", PreviousSecrets: []PreviousSecret{{"o", time.Unix(1, 0)}}},
 		"webhooks": {ID: "a", Key: "k", Secret: "s", Webhooks: []Webhook{{URL: "https://a.example"}}},
+		"recovery": {ID: "a", Key: "k", Secret: "s", Recovery: AppRecovery{BufferSize: 1}},
+		"delta":    {ID: "a", Key: "k", Secret: "s", Delta: map[string]ChannelDelta{"x": {Disabled: true}}},
+		"inherit":  {ID: "a", Key: "k", Secret: "s", Delta: map[string]ChannelDelta{"x": {}}},
+		"flags":    {ID: "a", Key: "k", Secret: "s", Namespaces: map[string]*Namespace{"x": {Name: "x", NoPublish: true}}},
+		"flag":     {ID: "a", Key: "k", Secret: "s", Namespaces: map[string]*Namespace{"x": {Name: "x", NoPresence: true}}},
+		"history":  {ID: "a", Key: "k", Secret: "s", History: AppHistory{MaxItems: 1}},
+		"members":  {ID: "a", Key: "k", Secret: "s", PresenceHistory: AppHistory{MaxItems: 1}},
+		"marks":    {ID: "a", Key: "k", Secret: "s", Annotations: new(bool)},
+		"rewind":   {ID: "a", Key: "k", Secret: "s", Namespaces: map[string]*Namespace{"x": {Name: "x", History: AppHistory{Rewind: new(bool)}}}},
+		"joins":    {ID: "a", Key: "k", Secret: "s", Namespaces: map[string]*Namespace{"x": {Name: "x", PresenceHistory: AppHistory{Enabled: new(bool)}}}},
+		"noted":    {ID: "a", Key: "k", Secret: "s", Namespaces: map[string]*Namespace{"x": {Name: "x", Annotations: new(bool)}}},
 		"unread":   {ID: "a", Key: "k", Secret: "s", Stored: []byte(`{"later":1}`)},
 	} {
 		version, err := AppVersion(app)

@@ -28,7 +28,15 @@ func CheckApp(app *App) error {
 			return fmt.Errorf("namespace %q is listed under another name", name)
 		}
 	}
-	return nil
+	for name, d := range app.Delta {
+		if err := d.check(); err != nil {
+			return fmt.Errorf("delta %s: %w", name, err)
+		}
+	}
+	if app.Recovery.BufferSize < 0 {
+		return fmt.Errorf("recovery: buffer_size %d must not be negative", app.Recovery.BufferSize)
+	}
+	return checkHistories(app)
 }
 
 // CanBeStored reports whether an id or a key can be that of an app at all.
@@ -95,7 +103,7 @@ func PolicyOfFlat(members map[string]json.RawMessage) ([]byte, error) {
 			section = "limits"
 		case strings.HasPrefix(name, "enable_"), isMember(policyFeatures{}, name):
 			section = "features"
-		case isMember(policyChannels{}, name), name == "channel_delta_compression", name == "annotations_enabled":
+		case isMember(policyChannels{}, name):
 			section = "channels"
 		default:
 			top[name] = value

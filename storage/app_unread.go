@@ -13,6 +13,7 @@ import (
 // sections are the members of a policy that are objects themselves.
 var sections = map[string]any{
 	"limits": policyLimits{}, "features": policyFeatures{}, "channels": policyChannels{}, "idempotency": policyIdempotency{},
+	"connection_recovery": policyRecovery{}, historyMember: policyHistory{}, presenceMember: policyPresenceHistory{},
 }
 
 // unread are the members of a policy that have been given and were not read.
@@ -42,10 +43,11 @@ func unread(text []byte) ([]string, error) {
 	return ignored, nil
 }
 
-// isMember reports whether a struct has a field of that name in JSON.
+// isMember reports whether a struct has a field of that name in JSON, which is read
+// whatever the case of its letters.
 func isMember(section any, name string) bool {
 	for f := range reflect.TypeOf(section).Fields() {
-		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); strings.EqualFold(tag, name) {
 			return true
 		}
 	}
@@ -115,7 +117,7 @@ func (o object) keepWithin(name string, other object, known any) error {
 	}
 	now.keep(then, known)
 	if name == "channels" {
-		if err := now.keepNamespaces(then); err != nil {
+		if err := errors.Join(now.keepNamespaces(then), now.keepDeltas(then)); err != nil {
 			return err
 		}
 	}
@@ -139,8 +141,12 @@ func (o object) keepNamespaces(other object) error {
 	}
 	for _, n := range now {
 		for _, before := range then {
-			if bytes.Equal(n["name"], before["name"]) {
-				n.keep(before, policyNamespace{})
+			if !bytes.Equal(n["name"], before["name"]) {
+				continue
+			}
+			n.keep(before, policyNamespace{})
+			if err := n.keepHistories(before); err != nil {
+				return err
 			}
 		}
 	}

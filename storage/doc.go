@@ -6,7 +6,7 @@
 //
 // Contracts are small. What only some drivers can do is an optional interface,
 // found by type assertion: AppEditor, AppWatcher, Clustered, DeadLetters, Handover, Adopter,
-// Aging, Slow, Tuner, Drainer, Checker.
+// Aging, Streams, Slow, Tuner, Drainer, Checker.
 package storage
 
 import (

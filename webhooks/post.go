@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/netguard"
+	"github.com/sockudo/caddy-sockudo/internal/retryafter"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -25,7 +27,7 @@ type poster struct{ client *http.Client }
 func newClient(s *Settings) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	if !s.AllowPrivate {
-		dialer.Control = refusePrivate
+		dialer.Control = netguard.RefusePrivate
 	}
 	return &http.Client{
 		Transport: &http.Transport{
@@ -83,7 +85,7 @@ func answered(resp *http.Response, now time.Time) result {
 	case status >= 200 && status < 300:
 		return result{}
 	case retryStatus(status):
-		r.verdict, r.after = failed, parseRetryAfter(resp.Header.Get("Retry-After"), now)
+		r.verdict, r.after = failed, retryafter.Parse(resp.Header.Get("Retry-After"), now)
 	case status >= 300 && status < 400:
 		r.verdict = refused
 		r.reason += ", and redirects are not followed: the URL must be the final one"

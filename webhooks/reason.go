@@ -10,7 +10,12 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/netguard"
 )
+
+// privateText is why a receiver is not connected to. It names the setting.
+const privateText = "the receiver is at a loopback, private or similar address, which allow_private in webhooks would admit"
 
 // broken is the result of a request without an answer. Its reason is in our own
 // words, because errors of the network show names, addresses and URLs.
@@ -28,8 +33,8 @@ func broken(ctx context.Context, err error, timeout time.Duration) result {
 	switch {
 	case ctx.Err() != nil:
 		return result{verdict: aborted, reason: "it was cut off, because the worker has been stopped", class: "aborted"}
-	case errors.Is(err, errPrivate):
-		return result{verdict: refused, reason: errPrivate.Error(), class: "address"}
+	case errors.Is(err, netguard.ErrPrivate):
+		return result{verdict: refused, reason: privateText, class: "address"}
 	case isTimeout(err):
 		r.reason, r.class = fmt.Sprintf("there was no answer within %v", timeout), "timeout"
 	case errors.As(err, &lookup):

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package loadgen is a bounded load generator for servers that speak the Pusher
-// Channels protocol, version 7. One goroutine with one epoll set drives every
+// Channels protocol, version 7, or Sockudo's version 2. One goroutine with one epoll set drives every
 // subscriber, so that receiving a message costs the generator about one read(2)
 // at most, and a few blocking keep-alive connections publish.
 //

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,20 +25,28 @@ type fakeServer struct {
 	mu        sync.Mutex
 	conns     []*fakeConn
 	published int
+	tags      map[string]string // of the last event
 	// deliver turns the n-th publish, from 0, into the frames that are sent to
 	// the subscriber with the given number.
 	deliver func(n, subscriber int, frame []byte) [][]byte
 	// announce says whether a subscriber is told of a member, and how often.
 	announce func(subscriber int, member string) int
+	// replay turns what a connection with the given number has missed into the frames
+	// that it gets when it resumes.
+	replay func(subscriber int, missed [][]byte) [][]byte
+	// kept are the frames of all events, by channel.
+	kept map[string][][]byte
 	// status answers the n-th publish.
 	status func(n int) int
 }
 
 type fakeConn struct {
 	net.Conn
+	dialect Dialect
 	number  int
 	channel string
 	member  string
+	serial  uint64 // on joining
 }
 
 // startFake runs the server for the length of the test.
@@ -59,14 +68,67 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + websocketGUID))
-	hello := `{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}`
-	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
-		base64.StdEncoding.EncodeToString(sum[:]), serverFrame(opText, hello))
-	var request struct{ Data map[string]string }
-	if json.Unmarshal(readClientFrame(buffered.Reader), &request) == nil {
-		f.subscribe(&fakeConn{Conn: conn, channel: request.Data["channel"]}, request.Data["channel_data"])
-		_, _ = io.Copy(io.Discard, buffered)
+	c := &fakeConn{Conn: conn, dialect: dialectOf(r.URL.Query().Get("protocol"), r.URL.Query().Get("format"))}
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]))
+	c.sendEvent("pusher:connection_established", `{"socket_id":"1.2","activity_timeout":120}`)
+	var request struct {
+		Data struct {
+			Channel     string
+			ChannelData string `json:"channel_data"`
+		}
 	}
+	message := readClientFrame(buffered.Reader)
+	if dialects[c.dialect].opcode == opBinary { // these end with their data, as JSON text
+		_, text, _ := strings.Cut(string(message), "{")
+		message = []byte(`{"data":{` + text + "}")
+	}
+	if json.Unmarshal(message, &request) != nil {
+		return
+	}
+	c.channel = request.Data.Channel
+	f.subscribe(c, request.Data.ChannelData)
+	if c.dialect != V1 {
+		f.resume(c, string(readClientFrame(buffered.Reader)))
+	}
+	_, _ = io.Copy(io.Discard, buffered)
+}
+
+// dialectOf is what a client says in its handshake that it speaks.
+func dialectOf(protocol, format string) Dialect {
+	switch {
+	case protocol != "2":
+		return V1
+	case format == "msgpack":
+		return V2MessagePack
+	case format == "protobuf":
+		return V2Protobuf
+	}
+	return V2JSON
+}
+
+// frame is a message as the connection's dialect frames it. What the fake calls
+// binary is JSON behind a byte that JSON cannot begin with.
+func (c *fakeConn) frame(message []byte) []byte {
+	if dialects[c.dialect].opcode == opBinary {
+		return serverFrame(opBinary, "\x9f"+string(message))
+	}
+	return serverFrame(opText, string(message))
+}
+
+// resume answers a request for what was missed.
+func (f *fakeServer) resume(c *fakeConn, request string) {
+	_, after, asked := strings.Cut(request, `"serial":`)
+	if !asked || !strings.Contains(request, "sockudo:resume") || !strings.Contains(request, c.channel) {
+		return
+	}
+	serial, _ := strconv.Atoi(strings.TrimRight(after, "}"))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, frame := range f.replay(c.number, f.kept[c.channel][serial:]) {
+		_, _ = c.Write(frame)
+	}
+	c.sendEvent("pusher:resume_success", `{"recovered":[],"failed":[]}`)
 }
 
 // readClientFrame reads one masked frame of up to 65,535 bytes.
@@ -97,6 +159,7 @@ func (f *fakeServer) subscribe(c *fakeConn, channelData string) {
 	_ = json.Unmarshal([]byte(channelData), &member)
 	c.number, c.member = len(f.conns), member.UserID
 	f.conns = append(f.conns, c)
+	c.serial = uint64(len(f.kept[c.channel]))
 	data := "{}"
 	if c.member != "" {
 		ids := make([]string, len(f.conns))
@@ -115,13 +178,21 @@ func (f *fakeServer) subscribe(c *fakeConn, channelData string) {
 }
 
 func (c *fakeConn) sendEvent(event, data string) {
-	message, _ := json.Marshal(envelope{Event: event, Channel: c.channel, Data: data})
-	_, _ = c.Write(serverFrame(opText, string(message)))
+	e := envelope{Event: event, Channel: c.channel, Data: data}
+	if c.dialect != V1 {
+		e.Event = "sockudo" + strings.TrimPrefix(event, "pusher")
+		e.StreamID, e.Serial = "stream", c.serial
+	}
+	message, _ := json.Marshal(e)
+	_, _ = c.Write(c.frame(message))
 }
 
 // publish delivers the events of one request.
 func (f *fakeServer) publish(w http.ResponseWriter, r *http.Request) {
-	type event struct{ Name, Channel, Data string }
+	type event struct {
+		Name, Channel, Data string
+		Tags                map[string]string
+	}
 	request := struct {
 		event
 		Batch []event
@@ -142,11 +213,16 @@ func (f *fakeServer) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, e := range request.Batch {
 		message, _ := json.Marshal(envelope{Event: e.Name, Channel: e.Channel, Data: e.Data})
+		if f.kept == nil {
+			f.kept = map[string][][]byte{}
+		}
+		f.kept[e.Channel] = append(f.kept[e.Channel], serverFrame(opText, string(message)))
+		f.tags = e.Tags
 		for _, c := range f.conns {
 			if c.channel != e.Channel {
 				continue
 			}
-			for _, frame := range f.deliver(f.published, c.number, serverFrame(opText, string(message))) {
+			for _, frame := range f.deliver(f.published, c.number, c.frame(message)) {
 				_, _ = c.Write(frame)
 			}
 		}

@@ -33,6 +33,19 @@ type Fanout struct {
 	Publishers int
 	// Payload is the size of the events' data in bytes. Default 100, at most 10,000.
 	Payload int
+	// Record makes the data JSON of that size, in which few numbers change from one
+	// event to the next; at least 89 bytes. Default: text without structure.
+	Record bool
+	// Tags are those of every publish, a JSON object. Default: none.
+	Tags string
+	// Dialect is what subscribers speak. Default: V1.
+	Dialect Dialect
+	// Members gives more members of a subscriber's subscribe data, as JSON without
+	// braces. Default: none.
+	Members func(number int) string
+	// Delta says that subscribers get deltas. Events are then told by their number in
+	// the delta sequence, and there is no latency. It needs one channel and V2JSON.
+	Delta bool
 	// Warm passes before the measurement, Measure is its length; at most a minute each.
 	Warm, Measure time.Duration
 	// Patience is how long the end waits for missing messages after the last one
@@ -48,6 +61,9 @@ func (o Fanout) checked() (Fanout, error) {
 	if (o.Window > 0) == (o.Rate > 0) {
 		return o, fmt.Errorf("%w: a fanout needs a window or a rate", errBounds)
 	}
+	if o.Delta && (o.Channels != 1 || o.Dialect != V2JSON) {
+		return o, fmt.Errorf("%w: deltas need one channel and V2 in JSON", errBounds)
+	}
 	if o.Channels > 0 && o.Subscribers%o.Channels != 0 {
 		return o, fmt.Errorf("%w: %d subscribers do not divide into %d channels", errBounds, o.Subscribers, o.Channels)
 	}
@@ -59,6 +75,7 @@ func (o Fanout) checked() (Fanout, error) {
 			bounded{"rate", int(o.Rate), 0, 10_000},
 			bounded{"publishers", o.Publishers, 1, maxPublishers},
 			bounded{"payload", o.Payload, 1, maxPayload},
+			bounded{"dialect", int(o.Dialect), 0, len(dialects) - 1},
 		),
 		checkPhases(o.Warm, o.Measure, o.Patience),
 	)
@@ -77,10 +94,7 @@ func (o Fanout) Run(ctx context.Context, target Target) (Result, error) {
 		return Result{}, err
 	}
 	channels := channelNames("bench-", o.Channels)
-	options := swarmOptions{connections: o.Subscribers, opening: 200, channels: channels, lanes: o.Publishers}
-	if o.Window > 0 {
-		options.window = newWindow(o.Window, o.Subscribers/o.Channels)
-	}
+	options := o.swarm(channels)
 	s, err := startSwarm(target, options)
 	if err != nil {
 		return Result{}, err
@@ -88,7 +102,7 @@ func (o Fanout) Run(ctx context.Context, target Target) (Result, error) {
 	defer s.stop()
 	s.awaitReady(ctx)
 
-	p := newPublishing(target, o.Publishers, channels, o.Payload)
+	p := newPublishing(target, o.Publishers, channels, form{payload: o.Payload, record: o.Record, tags: o.Tags})
 	defer p.stop()
 	if o.Window > 0 {
 		p.start(ctx, p.closedLoop(options.window))
@@ -111,6 +125,21 @@ func (o Fanout) Run(ctx context.Context, target Target) (Result, error) {
 	return r, ctx.Err()
 }
 
+// swarm are the subscribers that the options ask for.
+func (o Fanout) swarm(channels []string) swarmOptions {
+	s := swarmOptions{
+		connections: o.Subscribers, opening: 200, channels: channels, lanes: o.Publishers,
+		dialect: o.Dialect, members: o.Members, deltas: o.Delta,
+	}
+	if o.Delta {
+		s.lanes = 1 // which one published is not to be seen
+	}
+	if o.Window > 0 {
+		s.window = newWindow(o.Window, o.Subscribers/o.Channels)
+	}
+	return s
+}
+
 // measure takes the samples at both ends of the measured time.
 func (o Fanout) measure(ctx context.Context, target Target, s *swarm) (Result, error) {
 	rest(ctx, o.Warm)
@@ -131,7 +160,7 @@ func (o Fanout) measure(ctx context.Context, target Target, s *swarm) (Result, e
 func (s *swarm) sample(target Target, measuring bool) (taken sample, err error) {
 	s.call(func() {
 		taken, err = takeSample(target)
-		taken.count, taken.reads = s.tally.delivered, s.tally.reads
+		taken.count, taken.reads, taken.bytes = s.tally.delivered, s.tally.reads, s.tally.bytes
 		s.tally.measuring = measuring
 	})
 	return taken, err
@@ -156,10 +185,11 @@ func (s *swarm) drain(ctx context.Context, patience time.Duration, progress func
 // and the subscribers with all messages in another order than most.
 func (s *swarm) account(p *publishing) (lost, diverged int64) {
 	orders := make(map[int]map[uint64]int64, len(s.channels)) // subscribers by order, by channel
-	published := make([]uint32, len(p.lanes))
+	published := make([]uint32, s.lanes)
 	for _, c := range s.sessions {
+		clear(published)
 		for i, l := range p.lanes {
-			published[i] = l.published[c.channel]
+			published[i%s.lanes] += l.published[c.channel]
 		}
 		if missing := c.ledger.lost(published); missing > 0 {
 			lost += missing

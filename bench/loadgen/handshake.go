@@ -30,8 +30,8 @@ func handshakeKey(n int) string {
 }
 
 // upgradeRequest asks for a WebSocket to the application.
-func (t Target) upgradeRequest(key string) []byte {
-	return []byte("GET /app/" + t.Key + "?protocol=7&client=loadgen&version=1.0&flash=false HTTP/1.1\r\n" +
+func (t Target) upgradeRequest(key string, d Dialect) []byte {
+	return []byte("GET /app/" + t.Key + "?" + dialects[d].query + "&client=loadgen&version=1.0&flash=false HTTP/1.1\r\n" +
 		"Host: " + t.Addr + "\r\n" +
 		"Connection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\n" +

@@ -20,6 +20,8 @@ type Idle struct {
 	Channels int
 	// Opening is how many may be on their way at once. Default 200.
 	Opening int
+	// Dialect is what they speak. Default: V1.
+	Dialect Dialect
 	// Settle is the rest before memory is read, at most a minute.
 	Settle time.Duration
 }
@@ -32,7 +34,8 @@ func (o Idle) Run(ctx context.Context, target Target) (Result, error) {
 	if err := checkBounds(
 		bounded{"connections", o.Connections, 1, maxConnections},
 		bounded{"channels", o.Channels, 0, o.Connections},
-		bounded{"opening", o.Opening, 1, 1000},
+		bounded{"opening", o.Opening, 1, maxConnections},
+		bounded{"dialect", int(o.Dialect), 0, len(dialects) - 1},
 	); err != nil {
 		return Result{}, err
 	}
@@ -44,7 +47,7 @@ func (o Idle) Run(ctx context.Context, target Target) (Result, error) {
 		return Result{}, err
 	}
 	s, err := startSwarm(target, swarmOptions{
-		connections: o.Connections, opening: o.Opening, channels: channelNames("bench-", o.Channels),
+		connections: o.Connections, opening: o.Opening, channels: channelNames("bench-", o.Channels), dialect: o.Dialect,
 	})
 	if err != nil {
 		return Result{}, err
@@ -62,7 +65,7 @@ func (o Idle) Run(ctx context.Context, target Target) (Result, error) {
 	}
 	s.stop()
 
-	opened.count, opened.reads = int64(s.tally.ready), s.tally.reads
+	opened.count, opened.reads, opened.bytes = int64(s.tally.ready), s.tally.reads, s.tally.bytes
 	r := between("connections", before, opened)
 	r.ServerRSS = settled.rss
 	r.BytesPerConnection = ratio(float64(settled.rss-before.server.rss), float64(s.tally.ready))

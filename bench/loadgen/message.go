@@ -23,19 +23,28 @@ type envelope struct {
 	Event   string `json:"event"`
 	Channel string `json:"channel"`
 	Data    string `json:"data"`
+
+	// What follows is of V2.
+	StreamID string `json:"stream_id,omitempty"`
+	Serial   uint64 `json:"serial,omitempty"`
 }
 
-// onMessage handles one text message. Stamped events are nearly all of them, so
-// they are looked for first and without decoding.
+// onMessage handles one message. Stamped events are nearly all of them, so they are
+// looked for first and without decoding.
 func (c *session) onMessage(message []byte) error {
-	if c.state == stateReady {
-		if found, ok := c.swarm.finder.find(message); ok {
-			c.swarm.book(c, found)
+	s := c.swarm
+	if c.state == s.listening() {
+		if found, ok := s.find(message); ok {
+			s.book(c, found)
 			return nil
 		}
-		return c.onControl(message)
 	}
-	if bytes.Contains(message, markError) {
+	switch {
+	case c.state == stateReady:
+		return c.onControl(message)
+	case s.dialect != V1:
+		return c.onReply(message)
+	case bytes.Contains(message, markError):
 		return fmt.Errorf("%w: %.300s", errRefused, message)
 	}
 	var e envelope
@@ -44,13 +53,30 @@ func (c *session) onMessage(message []byte) error {
 	}
 	switch {
 	case c.state == stateGreeting && e.Event == "pusher:connection_established":
-		return c.onEstablished(e.Data)
+		return c.onGreeting(e.Data)
 	case c.state == stateSubscribing && e.Event == "pusher_internal:subscription_succeeded":
 		return c.onSubscribed(e)
 	case e.Event == "pusher_internal:member_added":
 		return c.onMemberAdded(message)
 	}
 	return fmt.Errorf("%w: unexpected %.300s", errRefused, message)
+}
+
+// listening is the state in which events are expected: once the connection is ready,
+// or, when it resumes or rewinds, before.
+func (s *swarm) listening() state {
+	if s.positions != nil || s.rewinds {
+		return stateResuming
+	}
+	return stateReady
+}
+
+// find tells which publish a message is of.
+func (s *swarm) find(message []byte) (stamp, bool) {
+	if s.deltas {
+		return s.findDelta(message)
+	}
+	return s.finder.find(message)
 }
 
 // onControl handles what is not a stamped event on an open subscription.
@@ -60,15 +86,18 @@ func (c *session) onControl(message []byte) error {
 		return c.onMemberAdded(message)
 	case bytes.Contains(message, markPing):
 		return c.send(pongMessage)
-	case bytes.Contains(message, markError):
-		return fmt.Errorf("%w: %.300s", errRefused, message)
+	case bytes.Contains(message, markError), bytes.Contains(message, markErrorV2):
+		return fmt.Errorf("%w: %.300q", errRefused, message)
+	case bytes.Contains(message, markDeltaEnabled):
+		return nil
 	}
 	c.swarm.tally.misrouted++
-	c.swarm.blame(fmt.Errorf("connection %d: unexpected %.300s", c.number, message))
+	c.swarm.blame(fmt.Errorf("connection %d: unexpected %.300q", c.number, message))
 	return nil
 }
 
-func (c *session) onEstablished(data string) error {
+// onGreeting takes the socket id, which signatures cover.
+func (c *session) onGreeting(data string) error {
 	var hello struct {
 		SocketID string `json:"socket_id"`
 	}
@@ -76,6 +105,11 @@ func (c *session) onEstablished(data string) error {
 		return fmt.Errorf("connection_established without a socket id: %.200s", data)
 	}
 	c.socketID = hello.SocketID
+	return c.onEstablished()
+}
+
+// onEstablished goes on with the subscription, if there is to be one.
+func (c *session) onEstablished() error {
 	if c.channel < 0 {
 		c.swarm.becomeReady(c)
 		return nil
@@ -101,7 +135,14 @@ func (c *session) subscribeMessage() ([]byte, error) {
 	case strings.HasPrefix(channel, "private-"):
 		data["auth"] = c.swarm.target.channelAuth(c.socketID, channel, "")
 	}
-	return json.Marshal(map[string]any{"event": "pusher:subscribe", "data": data})
+	text, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("subscribing: %w", err)
+	}
+	if c.swarm.members != nil {
+		text = append(text[:len(text)-1], ","+c.swarm.members(c.number)+"}"...)
+	}
+	return dialects[c.swarm.dialect].request("subscribe", text), nil
 }
 
 func (c *session) onSubscribed(e envelope) error {
@@ -133,7 +174,7 @@ func (s *swarm) book(c *session, found stamp) {
 	case arrivedNext:
 	}
 	t.delivered++
-	if t.measuring {
+	if t.measuring && found.at > 0 {
 		t.latency.add(s.now - found.at)
 	}
 	if s.window != nil && found.slot != noSlot {

@@ -60,7 +60,7 @@ func (o Presence) Run(ctx context.Context, target Target) (Result, error) {
 	}
 	s.stop()
 
-	after.count, after.reads = int64(s.tally.ready), s.tally.reads
+	after.count, after.reads, after.bytes = int64(s.tally.ready), s.tally.reads, s.tally.bytes
 	r := between("joins", before, after)
 	r.setLatency(&s.tally.openings)
 	r.Faults = s.faults()

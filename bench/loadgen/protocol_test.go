@@ -114,7 +114,15 @@ func TestBounds(t *testing.T) {
 		"neither":          func() (Result, error) { return Fanout{Subscribers: 1}.Run(t.Context(), local) },
 		"uneven channels":  func() (Result, error) { return Fanout{Subscribers: 5, Channels: 2, Window: 1}.Run(t.Context(), local) },
 		"too many members": func() (Result, error) { return Presence{Members: 2001}.Run(t.Context(), local) },
-		"too large batch":  func() (Result, error) { return Publish{Batch: 11}.Run(t.Context(), local) },
+		"deltas in V1": func() (Result, error) {
+			return Fanout{Subscribers: 1, Window: 1, Delta: true}.Run(t.Context(), local)
+		},
+		"no such dialect": func() (Result, error) {
+			return Fanout{Subscribers: 1, Window: 1, Dialect: 4}.Run(t.Context(), local)
+		},
+		"too much missed": func() (Result, error) { return Resume{Subscribers: 1, Missed: 101}.Run(t.Context(), local) },
+		"uneven resume":   func() (Result, error) { return Resume{Subscribers: 5, Channels: 2}.Run(t.Context(), local) },
+		"too large batch": func() (Result, error) { return Publish{Batch: 11}.Run(t.Context(), local) },
 	} {
 		if _, err := run(); !errors.Is(err, errBounds) {
 			t.Errorf("%s: %v, want %v", name, err, errBounds)

@@ -5,15 +5,19 @@ package loadgen
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"fmt"
 	"time"
 )
 
-// Publish publishes as fast as answers come, to channels without subscribers:
-// the cost of the HTTP API alone.
+// Publish publishes as fast as answers come, by itself to channels without
+// subscribers: the cost of the HTTP API, and of what keeps the events.
 type Publish struct {
 	// Publishers is how many connections publish. Default 8, at most 99.
 	Publishers int
+	// Channels is how many channels they are spread over. Default: one for each.
+	Channels int
+	// Subscribers is the number of V2 subscribers, a multiple of Channels. Default: none.
+	Subscribers int
 	// Batch is the number of events in one batch_events request, up to 10; with
 	// 0 each event is a request to events.
 	Batch int
@@ -23,72 +27,70 @@ type Publish struct {
 	Warm, Measure time.Duration
 }
 
-// Run implements Scenario.
-func (o Publish) Run(ctx context.Context, target Target) (Result, error) {
+func (o Publish) checked() (Publish, error) {
 	setDefault(&o.Publishers, 8)
+	setDefault(&o.Channels, o.Publishers)
 	setDefault(&o.Payload, 100)
 	if err := errors.Join(
 		checkBounds(
 			bounded{"publishers", o.Publishers, 1, maxPublishers},
+			bounded{"channels", o.Channels, 1, maxPublishers},
+			bounded{"subscribers", o.Subscribers, 0, maxConnections},
 			bounded{"batch", o.Batch, 0, 10},
 			bounded{"payload", o.Payload, 1, maxPayload},
 		),
 		checkPhases(o.Warm, o.Measure),
 	); err != nil {
+		return o, err
+	}
+	if o.Subscribers%o.Channels != 0 {
+		return o, fmt.Errorf("%w: %d subscribers do not divide into %d channels", errBounds, o.Subscribers, o.Channels)
+	}
+	return o, nil
+}
+
+// Run implements Scenario.
+func (o Publish) Run(ctx context.Context, target Target) (Result, error) {
+	o, err := o.checked()
+	if err != nil {
 		return Result{}, err
 	}
 	if _, err := target.sockaddr(); err != nil {
 		return Result{}, err
 	}
-	var count atomic.Int64
-	var measuring atomic.Bool
-	latencies := make([]histogram, o.Publishers)
-	p := newPublishing(target, o.Publishers, channelNames("bench-", o.Publishers), o.Payload)
-	defer p.stop()
-	p.start(ctx, func(ctx context.Context, l *lane) error {
-		start := time.Now()
-		n, err := o.send(ctx, l, start)
-		if err == nil && measuring.Load() {
-			count.Add(int64(n))
-			latencies[l.index].add(time.Since(start).Nanoseconds())
-		}
-		return err
-	})
-	r, err := o.measure(ctx, target, &measuring, &count)
+	channels := channelNames("bench-", o.Channels)
+	p := newPublishing(target, o.Publishers, channels, form{payload: o.Payload})
+	publishes := calls{
+		unit: "events", units: int64(max(o.Batch, 1)), by: p, warm: o.Warm, measure: o.Measure,
+		one: func(ctx context.Context, l *lane, _ int64) (func() error, error) { return nil, o.send(ctx, l) },
+	}
+	if o.Subscribers == 0 {
+		return countCalls(ctx, target, publishes)
+	}
+	s, err := startSwarm(target, swarmOptions{connections: o.Subscribers, opening: 200, channels: channels, dialect: V2JSON, lanes: o.Publishers})
 	if err != nil {
 		return Result{}, err
 	}
-	p.stop()
-	for i := range latencies[1:] {
-		latencies[0].merge(&latencies[i+1])
+	defer s.stop()
+	s.awaitReady(ctx)
+	r, err := countCalls(ctx, target, publishes)
+	if err != nil {
+		return Result{}, err
 	}
-	r.setLatency(&latencies[0])
+	expected := p.accepted() * int64(o.Subscribers/o.Channels)
+	s.drain(ctx, defaultPatience, func(t *tally) (int64, bool) { return t.delivered, t.delivered >= expected })
+	s.stop()
+	r.Faults = s.faults()
+	r.Faults.Lost, r.Faults.Diverged = s.account(p)
 	p.addFaults(&r.Faults)
 	return r, ctx.Err()
 }
 
-// send makes one request on the lane's own channel and says how many events
-// were in it.
-func (o Publish) send(ctx context.Context, l *lane, due time.Time) (int, error) {
+// send makes one request on the lane's channel.
+func (o Publish) send(ctx context.Context, l *lane) error {
+	channel := l.index % o.Channels
 	if o.Batch > 0 {
-		return o.Batch, l.publishBatch(ctx, l.index, o.Batch, due)
+		return l.publishBatch(ctx, channel, o.Batch, time.Now())
 	}
-	return 1, l.publish(ctx, l.index, noSlot, due)
-}
-
-func (o Publish) measure(ctx context.Context, target Target, measuring *atomic.Bool, count *atomic.Int64) (Result, error) {
-	rest(ctx, o.Warm)
-	from, err := takeSample(target)
-	if err != nil {
-		return Result{}, err
-	}
-	measuring.Store(true)
-	rest(ctx, o.Measure)
-	to, err := takeSample(target)
-	to.count = count.Load()
-	measuring.Store(false)
-	if err != nil {
-		return Result{}, err
-	}
-	return between("events", from, to), nil
+	return l.publish(ctx, channel, noSlot, time.Now())
 }

@@ -10,11 +10,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 )
 
-const answerTimeout = 15 * time.Second
+const (
+	answerTimeout = 15 * time.Second
+	maxAnswer     = 1 << 20 // bytes of a body
+)
 
 // errStatus is wrapped when a publish is answered with anything but 200.
 var errStatus = errors.New("publish refused")
@@ -26,7 +28,7 @@ type lane struct {
 	target   Target
 	index    int
 	channels []string
-	payload  int // bytes of event data
+	form     form
 
 	conn      net.Conn
 	reader    *bufio.Reader
@@ -34,9 +36,9 @@ type lane struct {
 	body      []byte
 }
 
-func newLane(target Target, index int, channels []string, payload int) *lane {
+func newLane(target Target, index int, channels []string, f form) *lane {
 	return &lane{
-		target: target, index: index, channels: channels, payload: payload,
+		target: target, index: index, channels: channels, form: f,
 		published: make([]uint32, len(channels)),
 	}
 }
@@ -59,7 +61,7 @@ func (l *lane) close() {
 
 // publish sends one event and waits for the answer.
 func (l *lane) publish(ctx context.Context, channel, slot int, due time.Time) error {
-	l.body = l.appendEvent(l.body[:0], channel, stamp{
+	l.body = l.form.appendEvent(l.body[:0], l.channels[channel], stamp{
 		lane: l.index, channel: channel, seq: l.published[channel], slot: slot, at: due.UnixNano(),
 	})
 	if err := l.post(ctx, "events"); err != nil {
@@ -76,7 +78,7 @@ func (l *lane) publishBatch(ctx context.Context, channel, n int, due time.Time) 
 		if i > 0 {
 			l.body = append(l.body, ',')
 		}
-		l.body = l.appendEvent(l.body, channel, stamp{
+		l.body = l.form.appendEvent(l.body, l.channels[channel], stamp{
 			lane: l.index, channel: channel, seq: l.published[channel] + uint32(i), slot: noSlot, at: due.UnixNano(),
 		})
 	}
@@ -88,46 +90,43 @@ func (l *lane) publishBatch(ctx context.Context, channel, n int, due time.Time) 
 	return nil
 }
 
-// appendEvent appends the JSON of one event. Channel names and data are the
-// generator's own and need no escapes.
-func (l *lane) appendEvent(b []byte, channel int, s stamp) []byte {
-	b = append(b, `{"name":"bench","channel":`...)
-	b = strconv.AppendQuote(b, l.channels[channel])
-	b = append(b, `,"data":"`...)
-	b = s.appendData(b, l.payload)
-	return append(b, `"}`...)
+// post sends the body to an endpoint.
+func (l *lane) post(ctx context.Context, endpoint string) error {
+	_, err := l.exchange(ctx, func(now time.Time) []byte { return l.target.signedPost(endpoint, l.body, now) })
+	return err
 }
 
-// post sends the body to an endpoint. The first request opens the connection. A
-// server may end it after any answer; the next request then opens another.
-func (l *lane) post(ctx context.Context, endpoint string) error {
+// exchange sends a request and returns the body of the answer. The first request opens
+// the connection. A server may end it after any answer; the next request then opens
+// another.
+func (l *lane) exchange(ctx context.Context, request func(now time.Time) []byte) ([]byte, error) {
 	if l.conn == nil {
 		if err := l.dial(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	now := time.Now()
 	if err := l.conn.SetDeadline(now.Add(answerTimeout)); err != nil {
-		return fmt.Errorf("publisher: %w", err)
+		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	if _, err := l.conn.Write(l.target.signedPost(endpoint, l.body, now)); err != nil {
-		return fmt.Errorf("publisher: %w", err)
+	if _, err := l.conn.Write(request(now)); err != nil {
+		return nil, fmt.Errorf("publisher: %w", err)
 	}
 	response, err := http.ReadResponse(l.reader, nil)
 	if err != nil {
-		return fmt.Errorf("publisher: %w", err)
+		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	response.Body.Close()
 	if err != nil {
-		return fmt.Errorf("publisher: %w", err)
+		return nil, fmt.Errorf("publisher: %w", err)
 	}
 	if response.Close {
 		l.conn.Close()
 		l.conn = nil
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s: %.300s", errStatus, response.Status, text)
+		return nil, fmt.Errorf("%w: %s: %.300s", errStatus, response.Status, text)
 	}
-	return nil
+	return text, nil
 }

@@ -25,10 +25,10 @@ type publishing struct {
 // returns the context's error when it should end.
 type work func(ctx context.Context, l *lane) error
 
-func newPublishing(target Target, lanes int, channels []string, payload int) *publishing {
+func newPublishing(target Target, lanes int, channels []string, f form) *publishing {
 	p := &publishing{target: target, cancel: func() {}, failures: make([]error, lanes)}
 	for i := range lanes {
-		p.lanes = append(p.lanes, newLane(target, i, channels, payload))
+		p.lanes = append(p.lanes, newLane(target, i, channels, f))
 	}
 	return p
 }

@@ -37,6 +37,8 @@ type Result struct {
 	// ReadsPerUnit is the number of reads of the generator per unit counted:
 	// below 1 where messages came joined.
 	ReadsPerUnit float64 `json:"reads_per_unit,omitempty"`
+	// BytesPerUnit is what the generator read per unit counted, frame headers included.
+	BytesPerUnit float64 `json:"bytes_per_unit,omitempty"`
 	// P50, P99 and Longest describe the latency in milliseconds: of a delivery
 	// from the instant its publish was due, of a publish from request to answer,
 	// of a connection from connect to subscribed.
@@ -122,10 +124,11 @@ type sample struct {
 	server usage
 	client time.Duration
 	reads  int64
+	bytes  int64
 	count  int64
 }
 
-// takeSample reads the clocks; count and reads are the caller's.
+// takeSample reads the clocks; count, reads and bytes are the caller's.
 func takeSample(target Target) (sample, error) {
 	server, err := target.usage()
 	if err != nil {
@@ -153,6 +156,7 @@ func between(unit string, from, to sample) Result {
 	r.PerSecond = ratio(count, r.Seconds)
 	r.WritesPerUnit = ratio(float64(to.server.writes-from.server.writes), count)
 	r.ReadsPerUnit = ratio(float64(to.reads-from.reads), count)
+	r.BytesPerUnit = ratio(float64(to.bytes-from.bytes), count)
 	return r
 }
 

@@ -18,6 +18,7 @@ const (
 	stateUpgrading                // waiting for 101
 	stateGreeting                 // waiting for pusher:connection_established
 	stateSubscribing              // waiting for pusher_internal:subscription_succeeded
+	stateResuming                 // waiting for what was missed or is asked for, and for the word that it is all
 	stateReady
 	stateClosed
 )
@@ -38,6 +39,7 @@ type session struct {
 	channel   int // index of the channel, or -1
 	startedAt int64
 	socketID  string
+	position  position // on joining, where the server tells it
 
 	head   []byte // start of the upgrade response, while incomplete
 	frames frameReader
@@ -84,6 +86,7 @@ func (s *swarm) receive(c *session) error {
 		return fmt.Errorf("read: %w", io.ErrUnexpectedEOF)
 	}
 	s.now = nanos()
+	s.tally.bytes += int64(n)
 	chunk := s.scratch[:n]
 	if c.state == stateUpgrading {
 		c.head = append(c.head, chunk...)
@@ -100,7 +103,7 @@ func (s *swarm) receive(c *session) error {
 // onFrame handles one complete frame.
 func (c *session) onFrame(opcode byte, payload []byte) error {
 	switch opcode {
-	case opText:
+	case dialects[c.swarm.dialect].opcode:
 		return c.onMessage(payload)
 	case opPing:
 		return c.write(appendFrame(nil, opPong, payload, clientMask))
@@ -116,9 +119,9 @@ func (c *session) onFrame(opcode byte, payload []byte) error {
 	}
 }
 
-// send writes one text message.
+// send writes one message.
 func (c *session) send(message []byte) error {
-	return c.write(appendFrame(nil, opText, message, clientMask))
+	return c.write(appendFrame(nil, dialects[c.swarm.dialect].opcode, message, clientMask))
 }
 
 // write writes all of b at once. A subscriber sends little and rarely, so a full

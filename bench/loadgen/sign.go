@@ -7,7 +7,10 @@ import (
 	"crypto/md5" //nolint:gosec // body_md5 is part of the Pusher HTTP API
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -42,4 +45,22 @@ func (t Target) signedPost(endpoint string, body []byte, at time.Time) []byte {
 		"Content-Type: application/json\r\n" +
 		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 	return append([]byte(head), body...)
+}
+
+// signedGet is a whole HTTP/1.1 request for something of the application. The values of
+// the parameters need no escapes.
+func (t Target) signedGet(resource string, parameters map[string]string, at time.Time) []byte {
+	all := maps.Clone(parameters)
+	if all == nil {
+		all = map[string]string{}
+	}
+	all["auth_key"], all["auth_version"] = t.Key, "1.0"
+	all["auth_timestamp"] = strconv.FormatInt(at.Unix(), 10)
+	pairs := make([]string, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		pairs = append(pairs, name+"="+all[name])
+	}
+	path, query := "/apps/"+t.AppID+"/"+resource, strings.Join(pairs, "&")
+	signature := hmacHex(t.Secret, "GET\n"+path+"\n"+query)
+	return []byte("GET " + path + "?" + query + "&auth_signature=" + signature + " HTTP/1.1\r\nHost: " + t.Addr + "\r\n\r\n")
 }

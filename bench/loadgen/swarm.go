@@ -25,6 +25,16 @@ type swarmOptions struct {
 	// channels are the names; connection i subscribes to channel i modulo their
 	// number, or to nothing when there are none.
 	channels []string
+	dialect  Dialect
+	// members, when set, gives what else is in the data of a subscriber's subscribe
+	// message, as JSON without braces.
+	members func(number int) string
+	// positions, when set, are those that the subscribers resume from, by number.
+	positions []position
+	// rewinds says that members ask for a rewind, which every subscriber waits for.
+	rewinds bool
+	// deltas says that events may come as deltas.
+	deltas bool
 	// lanes is how many publishers number their messages.
 	lanes int
 	// window, when set, is told of every delivery.
@@ -60,7 +70,7 @@ type tally struct {
 
 	delivered, late, again int64
 	misrouted              int64 // stamped for another channel, or not stamped at all
-	reads                  int64
+	reads, bytes           int64
 	memberEvents           int64
 
 	measuring bool // whether latency is recorded

@@ -52,7 +52,7 @@ func (s *swarm) connected(c *session) error {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	c.state = stateUpgrading
-	return c.write(s.target.upgradeRequest(handshakeKey(c.number)))
+	return c.write(s.target.upgradeRequest(handshakeKey(c.number), s.dialect))
 }
 
 // becomeReady marks a connection as open and subscribed.

@@ -114,7 +114,7 @@ func (c *conn) take(request *frame.Frame) bool {
 	switch m := request.Body.Message.(type) {
 	case *message.Register:
 		c.send(stream, &message.Ready{}) // it tells of nothing, since nothing changes by itself
-	case *message.Query, *message.Prepare, *message.Execute:
+	case *message.Query, *message.Prepare, *message.Execute, *message.Batch:
 		c.running.Go(func() { c.answer(stream, m) })
 	default:
 		c.send(stream, &message.ProtocolError{ErrorMessage: fmt.Sprintf("this server does not know %v", m)})

@@ -34,8 +34,11 @@ func (c *conn) execute(text string, o *message.QueryOptions, prepared bool) (mes
 	if o == nil {
 		o = new(message.QueryOptions)
 	}
+	if len(o.NamedValues) > 0 {
+		return nil, invalid("this server knows no named values")
+	}
 	x := &execution{conn: c, store: s.store, options: o, skip: prepared && o.SkipMetadata}
-	if x.values, err = bound(variables, o); err != nil {
+	if x.values, err = bound(variables, o.PositionalValues); err != nil {
 		return nil, err
 	}
 	if of, _ := about(st); strings.HasPrefix(of.keyspace, "system") {
@@ -45,11 +48,16 @@ func (c *conn) execute(text string, o *message.QueryOptions, prepared bool) (mes
 	if o.SerialConsistency != nil {
 		r.Serial = levelName(*o.SerialConsistency)
 	}
+	return x.hooked(r, st)
+}
+
+// hooked executes a statement by way of the hook, if there is one.
+func (x *execution) hooked(r Request, st statement) (result message.Message, err error) {
+	s := x.conn.node.server
 	s.mu.Lock()
 	s.asked = append(s.asked, r)
 	hook := s.hook
 	s.mu.Unlock()
-	var result message.Message
 	done := false
 	run := func() error {
 		if !done {
@@ -94,12 +102,10 @@ func (x *execution) run(st statement) (message.Message, error) {
 		return x.store.drop(st)
 	case *selection:
 		return x.selection(st, up)
-	case *insertion:
-		return x.insertion(st, up)
-	case *change:
-		return x.change(st, up)
-	case *deletion:
-		return x.deletion(st, up)
+	case *batch:
+		return x.batched(st, up)
+	case *insertion, *change, *deletion:
+		return x.modification(st, up)
 	}
 	return nil, invalid("this server does not execute a %T", st)
 }
@@ -114,6 +120,13 @@ func (x *execution) allowed(st statement) error {
 	}
 	of, _ := about(st)
 	switch st := st.(type) {
+	case *batch:
+		for _, one := range st.list {
+			if err := x.allowed(one); err != nil {
+				return err
+			}
+		}
+		return nil
 	case *createKeyspace:
 		return x.conn.may("CREATE", "all keyspaces")
 	case *createTable:

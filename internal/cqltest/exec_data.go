@@ -2,6 +2,7 @@ package cqltest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -9,260 +10,218 @@ import (
 	"github.com/datastax/go-cassandra-native-protocol/message"
 )
 
-// keyOf takes the primary key out of values.
+// maxKey is the longest value of a column of a primary key.
+const maxKey = 1<<16 - 1
+
+// keyOf takes the primary key of one row out of values.
 func keyOf(t *table, values row) (string, error) {
-	key, ok := values[t.key]
-	switch {
-	case !ok:
-		return "", invalid("Some partition key parts are missing: %s", t.key)
-	case key == nil:
-		return "", invalid("Invalid null value in condition for column %s", t.key)
-	case len(key) == 0:
-		return "", invalid("Key may not be empty")
+	key := row{}
+	for i, name := range t.key() {
+		value, ok := values[name]
+		switch {
+		case !ok && i < len(t.partition):
+			return "", invalid("Some partition key parts are missing: %s", name)
+		case !ok:
+			return "", invalid("Some clustering keys are missing: %s", name)
+		case value == nil:
+			return "", invalid("Invalid null value in condition for column %s", name)
+		case len(value) == 0 && len(t.partition) == 1 && i == 0:
+			return "", invalid("Key may not be empty")
+		case len(value) > maxKey:
+			return "", invalid("Key length of %d is longer than maximum of %d", len(value), maxKey)
+		}
+		key[name] = value
+		delete(values, name)
 	}
-	delete(values, t.key)
-	return string(key), nil
+	return id(key, t.key()), nil
 }
 
-func (x *execution) insertion(s *insertion, up []*Node) (message.Message, error) {
-	t, err := x.store.find(s.target)
-	if err != nil {
-		return nil, err
-	}
-	values, err := x.valuesOf(t, s.set)
-	if err != nil {
-		return nil, err
-	}
-	key, err := keyOf(t, values)
-	if err != nil {
-		return nil, err
-	}
-	if err := x.writable(s.target, s.cond, up); err != nil {
-		return nil, err
-	}
-	there := t.rows[key]
-	if s.cond != nil && there != nil {
-		return x.conditional(s.target, false, there, t.columns), nil
-	}
-	x.store.put(t, key, values)
-	if s.cond != nil {
-		return x.conditional(s.target, true, nil, t.columns), nil
-	}
-	return &message.VoidResult{}, nil
+// step is one statement that changes rows, ready to be executed.
+type step struct {
+	of        target
+	table     *table
+	partition string     // the id of the one that it changes
+	key       string     // the row that a condition is about
+	cond      *condition // nil for none
+	absent    bool       // the condition is that there is no such row
+	want      row        // what the columns of the row have to be
+	removes   bool
+	do        func()
 }
 
-func (x *execution) change(s *change, up []*Node) (message.Message, error) {
-	t, err := x.store.find(s.target)
+// step makes one of a statement.
+func (x *execution) step(st statement) (*step, error) {
+	of, _ := about(st)
+	t, err := x.store.find(of)
 	if err != nil {
 		return nil, err
 	}
-	values, err := x.valuesOf(t, s.set)
-	if err != nil {
-		return nil, err
+	s := &step{of: of, table: t, cond: conditionOf(st)}
+	switch st := st.(type) {
+	case *insertion:
+		s.absent = s.cond != nil
+		err = x.writing(s, st.set, nil)
+	case *change:
+		err = x.writing(s, st.where, st.set)
+	case *deletion:
+		err = x.removing(s, st.where)
+	default:
+		err = invalid("Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.")
 	}
-	if _, ok := values[t.key]; ok {
-		return nil, invalid("PRIMARY KEY part %s found in SET part", t.key)
+	if err != nil || s.cond == nil {
+		return s, err
 	}
-	return x.modify(t, s.target, s.where, s.cond, up, func(key string) { x.store.put(t, key, values) })
-}
-
-func (x *execution) deletion(s *deletion, up []*Node) (message.Message, error) {
-	t, err := x.store.find(s.target)
-	if err != nil {
-		return nil, err
-	}
-	return x.modify(t, s.target, s.where, s.cond, up, func(key string) { x.store.remove(t, key) })
-}
-
-// modify does something to the row that where names, if a condition allows it.
-func (x *execution) modify(t *table, of target, where []relation, cond *condition, up []*Node, do func(key string)) (message.Message, error) {
-	values, err := x.valuesOf(t, where)
-	if err != nil {
-		return nil, err
-	}
-	key, err := keyOf(t, values)
-	if err != nil {
-		return nil, err
-	}
-	if len(values) > 0 {
-		return nil, invalid("Invalid restrictions on non-primary key columns")
-	}
-	if err := x.writable(of, cond, up); err != nil {
-		return nil, err
-	}
-	if cond == nil {
-		do(key)
-		return &message.VoidResult{}, nil
-	}
-	there := t.rows[key]
-	if cond.exists && there == nil {
-		return x.conditional(of, false, nil, t.columns), nil
-	}
-	want, err := x.valuesOf(t, cond.equal)
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := want[t.key]; ok {
-		return nil, invalid("PRIMARY KEY column '%s' cannot have IF conditions", t.key)
-	}
-	columns := slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { _, asked := want[c.name]; return !asked })
-	for name, value := range want {
-		// A row that does not exist has null everywhere.
-		if have := there[name]; !bytes.Equal(have, value) || (have == nil) != (value == nil) {
-			return x.conditional(of, false, there, columns), nil
+	s.want, err = x.valuesOf(t, s.cond.equal)
+	for _, name := range t.key() {
+		if _, ok := s.want[name]; ok {
+			return nil, invalid("PRIMARY KEY column '%s' cannot have IF conditions", name)
 		}
 	}
-	do(key)
-	if cond.exists {
-		columns = t.columns
-	}
-	return x.conditional(of, true, there, columns), nil
+	return s, err
 }
 
-// conditional is the answer to a lightweight transaction, with columns of the row
-// that was there. ScyllaDB always shows them, Cassandra only if the transaction was
+// writing makes a step of one that writes the row that where names.
+func (x *execution) writing(s *step, where, set []relation) error {
+	for _, r := range where {
+		if r.sign != "=" {
+			return invalid("Slice restrictions are not supported on the clustering columns in UPDATE statements")
+		}
+	}
+	key, err := x.valuesOf(s.table, where)
+	if err != nil {
+		return err
+	}
+	values, err := x.valuesOf(s.table, set)
+	if err != nil {
+		return err
+	}
+	for _, name := range s.table.key() {
+		if _, ok := values[name]; ok {
+			return invalid("PRIMARY KEY part %s found in SET part", name)
+		}
+	}
+	if s.key, err = keyOf(s.table, key); err != nil {
+		return err
+	}
+	if set == nil {
+		values = key
+	} else if len(key) > 0 {
+		return invalid("Invalid restrictions on non-primary key columns")
+	}
+	s.partition = id(valuesOf(s.key, s.table.key()), s.table.partition)
+	s.do = func() { x.store.put(s.table, s.key, values) }
+	return nil
+}
+
+// removing makes a step of one that removes all rows that where names.
+func (x *execution) removing(s *step, where []relation) error {
+	r, err := x.restriction(s.table, where)
+	switch {
+	case err != nil:
+		return err
+	case r.partition == nil:
+		return invalid("Some partition key parts are missing: %s", s.table.partition[0])
+	case len(r.others) > 0:
+		return invalid("Invalid restrictions on non-primary key columns")
+	case r.among:
+		return invalid("this server knows no IN in deletions")
+	}
+	s.partition, s.removes = id(r.partition, s.table.partition), true
+	if s.cond != nil {
+		if len(r.fixed) < len(s.table.clustering) {
+			return invalid("DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to use IF conditions")
+		}
+		key := maps.Clone(r.partition)
+		for i, values := range r.fixed {
+			key[s.table.clustering[i]] = values[0]
+		}
+		s.key = id(key, s.table.key())
+	}
+	s.do = func() {
+		for _, key := range r.rows(s.table) {
+			x.store.remove(s.table, key)
+		}
+	}
+	return nil
+}
+
+// holds reports whether the condition of a step is met. A row that does not exist has
+// null everywhere.
+func (s *step) holds() bool {
+	there := s.table.rows[s.key]
+	switch {
+	case s.cond == nil:
+		return true
+	case s.absent:
+		return there == nil
+	case s.cond.exists && there == nil:
+		return false
+	}
+	for name, value := range s.want {
+		if have := there[name]; !bytes.Equal(have, value) || (have == nil) != (value == nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// shown are the columns of the row that the answer to a transaction shows.
+func (s *step) shown() []column {
+	if s.cond.exists {
+		return s.table.columns
+	}
+	return slices.DeleteFunc(slices.Clone(s.table.columns), func(c column) bool { _, asked := s.want[c.name]; return !asked })
+}
+
+// modification executes a statement that changes rows.
+func (x *execution) modification(st statement, up []*Node) (message.Message, error) {
+	s, err := x.step(st)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.writable(s.of, s.cond, up); err != nil {
+		return nil, err
+	}
+	there, holds := s.table.rows[s.key], s.holds()
+	if holds {
+		s.do()
+	}
+	if s.cond == nil {
+		return &message.VoidResult{}, nil
+	}
+	return x.conditional(s.of, holds, []row{there}, s.shown()), nil
+}
+
+// conditional is the answer to a lightweight transaction, with columns of the rows
+// that were there. ScyllaDB always shows them, Cassandra only if the transaction was
 // not applied and there is a row.
-func (x *execution) conditional(of target, applied bool, there row, columns []column) message.Message {
+func (x *execution) conditional(of target, applied bool, there []row, columns []column) message.Message {
 	m := &message.RowsMetadata{ColumnCount: 1, Columns: []*message.ColumnMetadata{
 		{Keyspace: of.keyspace, Table: of.table, Name: "[applied]", Type: datatype.Boolean},
 	}}
-	data := message.Row{truth(applied)}
-	if !x.conn.node.server.options.Cassandra || !applied && there != nil {
-		for _, c := range metadata(of, columns).Columns {
-			c.Index++
-			m.Columns = append(m.Columns, c)
-			data = append(data, there[c.Name])
+	if x.conn.node.server.options.Cassandra {
+		if there = slices.DeleteFunc(there, func(r row) bool { return applied || r == nil }); len(there) == 0 {
+			return &message.RowsResult{Metadata: m, Data: message.RowSet{{truth(applied)}}}
 		}
-		m.ColumnCount = int32(len(m.Columns))
 	}
-	return &message.RowsResult{Metadata: m, Data: message.RowSet{data}}
-}
-
-// selected are the columns that a selection shows, and the table, which is nil for
-// one that the server makes.
-func (s *store) selected(sel *selection) (columns []column, t *table, err error) {
-	var all []column
-	if made, ok := systems[sel.target]; ok {
-		all = made.columns
-	} else {
-		if t, err = s.find(sel.target); err != nil {
-			return nil, nil, err
-		}
-		all = t.columns
+	result := &message.RowsResult{Metadata: m}
+	for _, c := range metadata(of, columns).Columns {
+		c.Index++
+		m.Columns = append(m.Columns, c)
 	}
-	if len(sel.columns) == 0 {
-		return slices.Clone(all), t, nil
-	}
-	for _, name := range sel.columns {
-		i := slices.IndexFunc(all, func(c column) bool { return c.name == name })
-		if i < 0 {
-			return nil, nil, invalid("Undefined column name %s in table %s.%s", name, sel.keyspace, sel.table)
-		}
-		columns = append(columns, all[i])
-	}
-	return columns, t, nil
-}
-
-func (x *execution) selection(s *selection, up []*Node) (message.Message, error) {
-	columns, t, err := x.store.selected(s)
-	if err != nil {
-		return nil, err
-	}
-	limit, err := x.limit(s)
-	if err != nil {
-		return nil, err
-	}
-	result := &message.RowsResult{Metadata: metadata(s.target, columns)}
-	add := func(r row) {
-		var data message.Row
+	m.ColumnCount = int32(len(m.Columns))
+	for _, r := range there {
+		data := message.Row{truth(applied)}
 		for _, c := range columns {
 			data = append(data, r[c.name])
 		}
 		result.Data = append(result.Data, data)
 	}
-	if t == nil {
-		rows, err := x.system(s)
-		for _, r := range rows {
-			add(r)
-		}
-		return result, err
-	}
-	keys, err := x.matching(t, s, up)
-	if err != nil {
-		return nil, err
-	}
-	keys = ordered(keys, x.options.PagingState)
-	if limit > 0 {
-		keys = keys[:min(limit, len(keys))]
-	}
-	if size := int(x.options.PageSize); size > 0 && len(keys) > size {
-		keys = keys[:size]
-		result.Metadata.PagingState = []byte(keys[size-1])
-	}
-	for _, key := range keys {
-		add(t.rows[key])
-	}
-	if x.skip {
-		result.Metadata.Columns = nil
-	}
-	return result, nil
+	return result
 }
 
-// matching are the keys of the rows that a selection is about.
-func (x *execution) matching(t *table, s *selection, up []*Node) ([]string, error) {
-	if err := x.reach(s.keyspace, x.options.Consistency, up); err != nil {
-		return nil, err
-	}
-	where, err := x.valuesOf(t, s.where)
-	if err != nil {
-		return nil, err
-	}
-	_, point := where[t.key]
-	switch {
-	case x.options.Consistency.IsSerial() && !point:
-		return nil, invalid("SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time")
-	case len(where) == 0:
-		return slices.Collect(maps.Keys(t.rows)), nil
-	case len(where) > 1:
-		return nil, invalid("this server knows one condition at a time")
-	case point:
-		key, err := keyOf(t, where)
-		if err != nil || t.rows[key] == nil {
-			return nil, err
-		}
-		return []string{key}, nil
-	}
-	for _, i := range t.indexes {
-		value, ok := where[i.column]
-		switch {
-		case !ok:
-			continue
-		case value == nil:
-			return nil, invalid("Unsupported null value for column %s", i.column)
-		}
-		// What the index says is taken at its word, so long as there is such a row.
-		return slices.DeleteFunc(slices.Collect(maps.Keys(i.entries[string(value)])), func(key string) bool { return t.rows[key] == nil }), nil
-	}
-	return nil, invalid("Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute this query despite the performance unpredictability, use ALLOW FILTERING")
-}
-
-// system are the rows of a table that the server makes.
-func (x *execution) system(s *selection) (rows []row, err error) {
-	made := systems[s.target]
-	want := row{}
-	for _, r := range s.where {
-		i := slices.IndexFunc(made.columns, func(c column) bool { return c.name == r.column })
-		if i < 0 || i >= made.key {
-			return nil, invalid("Cannot execute this query as it might involve data filtering")
-		}
-		if want[r.column], err = x.value(made.columns[i].kind, r.value); err != nil {
-			return nil, err
-		}
-	}
-	for _, r := range made.rows(x.conn.node) {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(name string) bool { return !bytes.Equal(r[name], want[name]) }) {
-			rows = append(rows, r)
-		}
-	}
-	return rows, nil
+// pageState is where the next page begins: how many rows are wanted yet, zero for
+// all, and the key of the last one.
+func pageState(left int, last string) []byte {
+	return append(binary.AppendUvarint(nil, uint64(left)), last...)
 }

@@ -32,7 +32,7 @@ var pieces = []struct {
 	{quotedToken, regexp.MustCompile(`^"((?:[^"]|"")+)"`)},
 	{stringToken, regexp.MustCompile(`^'((?:[^']|'')*)'`)},
 	{numberToken, regexp.MustCompile(`^-?[0-9]+`)},
-	{markToken, regexp.MustCompile(`^[?(),.=;{}:*<>]`)},
+	{markToken, regexp.MustCompile(`^(?:<=|>=|[?(),.=;{}:*<>])`)},
 }
 
 // tokens takes a statement apart.

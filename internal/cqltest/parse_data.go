@@ -8,7 +8,7 @@ func (p *parser) insertion() (statement, error) {
 	}
 	if err := p.listed(func() error {
 		name, err := p.name()
-		s.set = append(s.set, relation{column: name})
+		s.set = append(s.set, relation{column: name, sign: "="})
 		return err
 	}); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (p *parser) change() (statement, error) {
 	if err := p.want("where"); err != nil {
 		return nil, err
 	}
-	if s.where, err = p.relations("and"); err != nil {
+	if s.where, err = p.where(); err != nil {
 		return nil, err
 	}
 	s.cond, err = p.condition()
@@ -67,7 +67,7 @@ func (p *parser) deletion() (statement, error) {
 	if err := p.want("where"); err != nil {
 		return nil, err
 	}
-	if s.where, err = p.relations("and"); err != nil {
+	if s.where, err = p.where(); err != nil {
 		return nil, err
 	}
 	s.cond, err = p.condition()
@@ -93,7 +93,12 @@ func (p *parser) selection() (statement, error) {
 		return nil, err
 	}
 	if p.has("where") {
-		if s.where, err = p.relations("and"); err != nil {
+		if s.where, err = p.where(); err != nil {
+			return nil, err
+		}
+	}
+	if p.has("order", "by") {
+		if s.order, err = p.ordering(); err != nil {
 			return nil, err
 		}
 	}
@@ -105,4 +110,20 @@ func (p *parser) selection() (statement, error) {
 		s.limit = &value
 	}
 	return s, nil
+}
+
+// ordering takes what stands behind ORDER BY.
+func (p *parser) ordering() (list []ordering, err error) {
+	for {
+		var o ordering
+		if o.column, err = p.name(); err != nil {
+			return nil, err
+		}
+		if o.reverse = p.has("desc"); !o.reverse {
+			p.has("asc")
+		}
+		if list = append(list, o); !p.has(",") {
+			return list, nil
+		}
+	}
 }

@@ -47,26 +47,35 @@ func (p *parser) createTable() (statement, error) {
 		s.columns = append(s.columns, c)
 		switch {
 		case !p.has("primary", "key"):
-		case s.key != "":
+		case len(s.partition) > 0:
 			return invalid("Multiple PRIMARY KEYs specified (exactly one required)")
 		default:
-			s.key = c.name
+			s.partition = []string{c.name}
 		}
 		return nil
 	})
-	if err == nil && s.key == "" {
+	if err == nil && len(s.partition) == 0 {
 		err = invalid("No PRIMARY KEY specified for table '%s' (exactly one required)", s.table)
 	}
 	return s, err
 }
 
-// primary takes the one column of a primary key.
+// primary takes the next column of a primary key, or the columns of the partition in
+// parentheses of their own.
 func (p *parser) primary(s *createTable) error {
-	name, err := p.name()
-	if err == nil && s.key != "" {
-		err = invalid("this server knows primary keys of one column only")
+	if len(s.partition) == 0 && p.peek().text == "(" {
+		return p.listed(func() error {
+			name, err := p.name()
+			s.partition = append(s.partition, name)
+			return err
+		})
 	}
-	s.key = name
+	name, err := p.name()
+	if len(s.partition) == 0 {
+		s.partition = []string{name}
+	} else {
+		s.clustering = append(s.clustering, name)
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@ package cqltest
 import (
 	"crypto/md5" //nolint:gosec // names statements, as the real ones do
 	"fmt"
+	"slices"
 
 	"github.com/datastax/go-cassandra-native-protocol/datatype"
 	"github.com/datastax/go-cassandra-native-protocol/message"
@@ -25,6 +26,8 @@ func (c *conn) do(m message.Message) (message.Message, error) {
 			return nil, &FaultError{&message.Unprepared{ErrorMessage: fmt.Sprintf("Prepared query with ID %x not found", m.QueryId), Id: m.QueryId}}
 		}
 		return c.execute(text, m.Options, true)
+	case *message.Batch:
+		return c.batch(m)
 	}
 	return nil, fmt.Errorf("%v is about no statement", m)
 }
@@ -102,23 +105,33 @@ func (s *store) variables(st statement) (*message.VariablesMetadata, error) {
 	if of.table == "" {
 		return m, nil
 	}
-	columns, key, err := s.described(of)
+	columns, partition, err := s.described(of)
 	if err != nil {
 		return nil, err
 	}
 	mark := func(name string, t datatype.DataType) {
 		m.Columns = append(m.Columns, &message.ColumnMetadata{Keyspace: of.keyspace, Table: of.table, Name: name, Index: int32(len(m.Columns)), Type: t})
 	}
+	where := map[int]int{} // the markers of the partition's columns
 	for _, r := range relations {
 		kind, ok := columns[r.column]
 		if !ok {
 			return nil, invalid("Undefined column name %s in table %s.%s", r.column, of.keyspace, of.table)
 		}
-		if r.value.kind == markTerm {
-			if r.column == key {
-				m.PkIndices = append(m.PkIndices, uint16(len(m.Columns)))
+		switch {
+		case r.value.kind != markTerm:
+		case r.sign == "in":
+			mark("in("+r.column+")", lists[kind])
+		default:
+			if i := slices.Index(partition, r.column); i >= 0 {
+				where[i] = len(m.Columns)
 			}
 			mark(r.column, types[kind])
+		}
+	}
+	for i := range partition {
+		if at, ok := where[i]; ok && len(where) == len(partition) { // otherwise none helps
+			m.PkIndices = append(m.PkIndices, uint16(at))
 		}
 	}
 	if sel, ok := st.(*selection); ok && sel.limit != nil && sel.limit.kind == markTerm {
@@ -127,33 +140,27 @@ func (s *store) variables(st statement) (*message.VariablesMetadata, error) {
 	return m, nil
 }
 
-// described are the columns of a table with their types, and the primary key.
-func (s *store) described(of target) (columns map[string]string, key string, err error) {
+// described are the columns of a table with their types, and those of the partition.
+func (s *store) described(of target) (columns map[string]string, partition []string, err error) {
 	var list []column
 	if t, ok := systems[of]; ok {
-		list, key = t.columns, t.columns[0].name
+		list, partition = t.columns, []string{t.columns[0].name}
 	} else {
 		t, err := s.find(of)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
-		list, key = t.columns, t.key
+		list, partition = t.columns, t.partition
 	}
 	columns = map[string]string{}
 	for _, c := range list {
 		columns[c.name] = c.kind
 	}
-	return columns, key, nil
+	return columns, partition, nil
 }
 
 // bound are the values of bind markers.
-func bound(variables *message.VariablesMetadata, o *message.QueryOptions) ([][]byte, error) {
-	var given []*primitive.Value
-	if o != nil {
-		if given = o.PositionalValues; len(o.NamedValues) > 0 {
-			return nil, invalid("this server knows no named values")
-		}
-	}
+func bound(variables *message.VariablesMetadata, given []*primitive.Value) ([][]byte, error) {
 	if len(given) != len(variables.Columns) {
 		return nil, invalid("Invalid amount of bind variables: there are %d, not %d", len(variables.Columns), len(given))
 	}

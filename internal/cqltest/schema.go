@@ -61,15 +61,20 @@ func (s *store) createTable(c *createTable) (message.Message, error) {
 	case len(c.table) > 48:
 		return nil, invalid("Table names shouldn't be more than 48 characters long (got %q)", c.table)
 	}
-	t := &table{key: c.key, rows: map[string]row{}, indexes: map[string]*index{}}
+	t := &table{
+		partition: c.partition, clustering: c.clustering, rows: map[string]row{}, partitions: map[string]map[string]struct{}{},
+		indexes: map[string]*index{},
+	}
 	for _, column := range c.columns {
 		if _, twice := t.kindOf(column.name); twice {
 			return nil, invalid("Multiple definition of identifier %s", column.name)
 		}
 		t.columns = append(t.columns, column)
 	}
-	if _, ok := t.kindOf(c.key); !ok {
-		return nil, invalid("Unknown definition %s referenced in PRIMARY KEY", c.key)
+	for i, name := range t.key() {
+		if _, ok := t.kindOf(name); !ok || slices.Contains(t.key()[:i], name) {
+			return nil, invalid("Unknown or repeated definition %s referenced in PRIMARY KEY", name)
+		}
 	}
 	k.tables[c.table] = t
 	return s.changed(primitive.SchemaChangeTypeCreated, primitive.SchemaChangeTargetTable, c.target), nil
@@ -87,7 +92,7 @@ func (s *store) alterTable(a *alterTable) (message.Message, error) {
 	}
 	t.columns = append(t.columns, a.add...)
 	if a.drop != "" {
-		if _, ok := t.kindOf(a.drop); !ok || a.drop == t.key {
+		if _, ok := t.kindOf(a.drop); !ok || slices.Contains(t.key(), a.drop) {
 			return nil, invalid("Column %s was not found in table %s, or is part of its primary key", a.drop, a.table)
 		}
 		for name, i := range t.indexes {

@@ -21,10 +21,17 @@ type term struct {
 	mark int // the number of the bind marker
 }
 
-// relation is "column = value".
+// relation is "column = value", or with another sign between them.
 type relation struct {
 	column string
+	sign   string // =, <, <=, > or >=, or in
 	value  term
+}
+
+// ordering is a column behind ORDER BY.
+type ordering struct {
+	column  string
+	reverse bool
 }
 
 // condition is what stands behind IF.
@@ -46,7 +53,8 @@ type (
 		target
 		lenient bool
 		columns []column
-		key     string
+		// partition and clustering are the columns of the primary key.
+		partition, clustering []string
 	}
 	alterTable struct {
 		target
@@ -82,8 +90,12 @@ type (
 		target
 		columns []string // none for all
 		where   []relation
+		order   []ordering
 		limit   *term
 	}
+	// batch is a list of insertions, changes and deletions. It is never written out, but
+	// comes as a message of its own.
+	batch struct{ list []statement }
 )
 
 func (*createKeyspace) isStatement() {}
@@ -95,6 +107,7 @@ func (*insertion) isStatement()      {}
 func (*change) isStatement()         {}
 func (*deletion) isStatement()       {}
 func (*selection) isStatement()      {}
+func (*batch) isStatement()          {}
 
 // parse reads a statement. One that it does not know is an error.
 func parse(text string) (statement, error) {
@@ -177,8 +190,40 @@ func (p *parser) relation() (r relation, err error) {
 	if err := p.want("="); err != nil {
 		return r, err
 	}
+	r.sign = "="
 	r.value, err = p.term()
 	return r, err
+}
+
+// bound is a relation as it may stand behind WHERE.
+func (p *parser) bound() (r relation, err error) {
+	if r.column, err = p.name(); err != nil {
+		return r, err
+	}
+	for _, sign := range []string{"=", "<=", ">=", "<", ">", "in"} {
+		if !p.has(sign) {
+			continue
+		}
+		r.sign = sign
+		if r.value, err = p.term(); err == nil && sign == "in" && r.value.kind != markTerm {
+			err = invalid("this server knows IN with a bind marker only")
+		}
+		return r, err
+	}
+	return r, p.unexpected("a relation")
+}
+
+// where takes what stands behind WHERE.
+func (p *parser) where() (list []relation, err error) {
+	for {
+		r, err := p.bound()
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, r); !p.has("and") {
+			return list, nil
+		}
+	}
 }
 
 // relations takes relations with a word or mark between them.

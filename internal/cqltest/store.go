@@ -3,6 +3,7 @@ package cqltest
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strings"
@@ -29,9 +30,43 @@ type column struct{ name, kind string }
 
 type table struct {
 	columns []column
-	key     string // the column of the primary key
-	rows    map[string]row
-	indexes map[string]*index
+	// partition and clustering are the columns of the primary key.
+	partition, clustering []string
+	rows                  map[string]row                 // by id
+	partitions            map[string]map[string]struct{} // ids of rows, by the id of the partition
+	indexes               map[string]*index
+}
+
+// key are the columns of the primary key.
+func (t *table) key() []string { return slices.Concat(t.partition, t.clustering) }
+
+// id is made of the values of columns: that of a row or of a partition. The one value
+// of a key of one column is the id itself.
+func id(values row, columns []string) string {
+	if len(columns) == 1 {
+		return string(values[columns[0]])
+	}
+	var b []byte
+	for _, c := range columns {
+		b = append(binary.AppendUvarint(b, uint64(len(values[c]))), values[c]...)
+	}
+	return string(b)
+}
+
+// valuesOf are the values that an id is made of.
+func valuesOf(id string, columns []string) row {
+	if len(columns) == 1 {
+		return row{columns[0]: []byte(id)}
+	}
+	values, rest := row{}, []byte(id)
+	for _, c := range columns {
+		n, size := binary.Uvarint(rest)
+		if size <= 0 || n > uint64(len(rest)-size) {
+			break
+		}
+		values[c], rest = rest[size:size+int(n)], rest[size+int(n):]
+	}
+	return values
 }
 
 // row are the values of columns by name, without those that are null.
@@ -84,7 +119,12 @@ func (s *store) put(t *table, key string, values row) {
 	old, there := t.rows[key]
 	now := maps.Clone(old)
 	if !there {
-		now = row{t.key: []byte(key)}
+		now = valuesOf(key, t.key())
+		partition := id(now, t.partition)
+		if t.partitions[partition] == nil {
+			t.partitions[partition] = map[string]struct{}{}
+		}
+		t.partitions[partition][key] = struct{}{}
 	}
 	for name, value := range values {
 		if now[name] = value; value == nil {
@@ -97,7 +137,14 @@ func (s *store) put(t *table, key string, values row) {
 
 func (s *store) remove(t *table, key string) {
 	old := t.rows[key]
+	if old == nil {
+		return
+	}
 	delete(t.rows, key)
+	partition := id(old, t.partition)
+	if delete(t.partitions[partition], key); len(t.partitions[partition]) == 0 {
+		delete(t.partitions, partition)
+	}
 	s.reindex(t, key, old, nil)
 }
 
@@ -126,18 +173,35 @@ func (i *index) add(value []byte, key string) {
 	i.entries[string(value)][key] = struct{}{}
 }
 
-// place is where a row stands among others, which has nothing to do with the order
-// of their keys.
-func place(key string) string {
-	sum := sha256.Sum256([]byte(key))
+// place is where a partition stands among others, which has nothing to do with the
+// order of their keys.
+func place(partition string) string {
+	sum := sha256.Sum256([]byte(partition))
 	return string(sum[:8])
 }
 
-// ordered are keys in the order of their places, those after a key only.
-func ordered(keys []string, after []byte) []string {
-	if after != nil {
-		keys = slices.DeleteFunc(keys, func(key string) bool { return place(key) <= place(string(after)) })
+// sorted are keys of rows in the order in which they are read: by the places of their
+// partitions, and within one by the clustering columns. Those after a key only.
+func (t *table) sorted(keys []string, reverse bool, after *string) []string {
+	order := func(a, b string) int {
+		left, right := valuesOf(a, t.key()), valuesOf(b, t.key())
+		if way := strings.Compare(place(id(left, t.partition)), place(id(right, t.partition))); way != 0 {
+			return way
+		}
+		for _, name := range t.clustering {
+			kind, _ := t.kindOf(name)
+			if way := compare(kind, left[name], right[name]); way != 0 {
+				if reverse {
+					way = -way
+				}
+				return way
+			}
+		}
+		return 0
 	}
-	slices.SortFunc(keys, func(a, b string) int { return strings.Compare(place(a), place(b)) })
+	if after != nil {
+		keys = slices.DeleteFunc(keys, func(key string) bool { return order(key, *after) <= 0 })
+	}
+	slices.SortFunc(keys, order)
 	return keys
 }

@@ -134,11 +134,14 @@ func (n *Node) columns() []row {
 	return n.each(func(t *table, named row) (rows []row) {
 		for _, c := range t.columns {
 			kind, position := "regular", int64(-1)
-			if c.name == t.key {
-				kind, position = "partition_key", 0
+			order := "none"
+			if i := slices.Index(t.partition, c.name); i >= 0 {
+				kind, position = "partition_key", int64(i)
+			} else if i := slices.Index(t.clustering, c.name); i >= 0 {
+				kind, position, order = "clustering", int64(i), "asc"
 			}
 			rows = append(rows, with(named, row{
-				"column_name": []byte(c.name), "clustering_order": []byte("none"), "kind": []byte(kind), "position": whole(position), "type": []byte(c.kind),
+				"column_name": []byte(c.name), "clustering_order": []byte(order), "kind": []byte(kind), "position": whole(position), "type": []byte(c.kind),
 			}))
 		}
 		return rows

@@ -16,8 +16,42 @@ import (
 // types are those of columns, by name. varchar is another word for text.
 var types = map[string]datatype.DataType{
 	"text": datatype.Varchar, "ascii": datatype.Ascii, "int": datatype.Int, "bigint": datatype.Bigint,
-	"boolean": datatype.Boolean, "timestamp": datatype.Timestamp, "uuid": datatype.Uuid, "inet": datatype.Inet,
+	"boolean": datatype.Boolean, "blob": datatype.Blob, "timestamp": datatype.Timestamp, "uuid": datatype.Uuid, "inet": datatype.Inet,
 	"set<text>": datatype.NewSet(datatype.Varchar), "map<text, text>": datatype.NewMap(datatype.Varchar, datatype.Varchar),
+}
+
+// lists are the types of what stands behind IN.
+var lists = map[string]datatype.DataType{}
+
+func init() {
+	for name, t := range types {
+		lists[name] = datatype.NewList(t)
+	}
+}
+
+// elements are the values in a list.
+func elements(list []byte) (values [][]byte, err error) {
+	malformed := invalid("Not enough bytes to read a list")
+	if len(list) < 4 {
+		return nil, malformed
+	}
+	count := int(int32(binary.BigEndian.Uint32(list)))
+	for list = list[4:]; count > 0; count-- {
+		if len(list) < 4 || uint32(len(list)-4) < binary.BigEndian.Uint32(list) {
+			return nil, malformed
+		}
+		size := binary.BigEndian.Uint32(list)
+		values, list = append(values, list[4:4+size]), list[4+size:]
+	}
+	return values, nil
+}
+
+// compare says in which order two values of a type stand in a partition.
+func compare(kind string, a, b []byte) int {
+	if sizes[kind] >= 4 && kind != "uuid" && len(a) == len(b) && a[0]>>7 != b[0]>>7 {
+		return int(b[0]>>7) - int(a[0]>>7) // one of two numbers is negative
+	}
+	return bytes.Compare(a, b)
 }
 
 // sizes are those of values that have one size.

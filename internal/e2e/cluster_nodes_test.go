@@ -210,12 +210,12 @@ func (c *cluster) together() {
 }
 
 // call makes a signed call to the HTTP API.
-func (n *node) call(method, path, query, body string) (int, string, error) {
+func (c *caddy) call(method, path, query, body string) (int, string, error) {
 	target := signed(method, path, []byte(body))
 	if query != "" { // its words stand behind those of the signature
 		target = signedQuery(method, path, query)
 	}
-	req, err := http.NewRequest(method, "http://127.0.0.1:"+n.port+target, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://127.0.0.1:"+c.port+target, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}

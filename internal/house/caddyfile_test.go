@@ -26,6 +26,7 @@ func TestCaddyfiles(t *testing.T) {
 	for _, name := range []string{"APP_SECRET", "DATABASE_URL"} {
 		t.Setenv(name, "a secret of some length")
 	}
+	t.Setenv("VAPID_PRIVATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE")
 	found := 0
 	each := func(name string, text []byte) {
 		found++

@@ -34,12 +34,21 @@ var titles = []struct{ kind, title, intro string }{
 	{"AppConfig", "app", "`app ID { … }`, any number of times. In JSON, an object in the list `apps`."},
 	{"MessageRateConfig", "message_rate_limit", "In an app."},
 	{"NamespaceConfig", "namespace", "`namespace NAME { … }` in an app, any number of times. In JSON, an object in the list `channel_namespaces`."},
+	{"ChannelDeltaConfig", "delta", "`delta CHANNEL MODE` or `delta CHANNEL MODE { … }` in an app, any number of times. In JSON, a mode or an object by channel in `channel_delta_compression`."},
 	{"AppIdempotency", "idempotency of an app", ""},
+	{"AppRecovery", "recovery of an app", "Or a switch alone: `recovery off`."},
+	{"AppHistory", "history of an app", "Or a switch alone: `history on`."},
+	{"AppPresenceHistory", "presence_history of an app", "In an app and in a `namespace`. Or a switch alone: `presence_history off`."},
+	{"NamespaceHistory", "history of a namespace", ""},
 	{"WebhookConfig", "webhook", "`webhook URL { … }` in an app, any number of times. In JSON, an object in the list `webhooks`."},
 	{"WebhookFilterConfig", "filter", "In `webhook`."},
 	{"LambdaConfig", "lambda", "In `webhook`; in a Caddyfile `lambda FUNCTION REGION`."},
 	{"AppCacheConfig", "app_cache", "For app managers other than `memory`."},
 	{"ClusterConfig", "cluster_health", "For adapters between nodes."},
+	{"HistoryConfig", "history", "`history [DRIVER] { … }`, or a switch alone: `history on`. Words that are not listed belong to the driver. See [History](#history-of-channels)."},
+	{"PresenceHistoryConfig", "presence_history", "Or a switch alone: `presence_history on`."},
+	{"VersionsConfig", "versioned_messages", "`versioned_messages [DRIVER] { … }`, or a switch alone: `versioned_messages on`."},
+	{"AnnotationsConfig", "annotations", "Or a switch alone: `annotations on`."},
 	{"RateLimiterConfig", "rate_limiter", "`rate_limiter [DRIVER] { … }`. Words that are not listed belong to the driver."},
 	{"RateLimits", "limits", "In `rate_limiter`."},
 	{"RateConfig", "api and upgrades", "In `rate_limiter`; in a Caddyfile `api MAX WINDOW` and `upgrades MAX WINDOW`."},
@@ -47,11 +56,26 @@ var titles = []struct{ kind, title, intro string }{
 	{"ChannelLimitsConfig", "channel_limits", ""},
 	{"EventLimitsConfig", "event_limits", ""},
 	{"PresenceConfig", "presence", ""},
+	{"RecoveryConfig", "recovery", "Or a switch alone: `recovery on`. See [Recovery](#recovery-of-v2-clients)."},
+	{"EchoConfig", "echo_control", "Or a switch alone: `echo_control off`."},
+	{"EventFilterConfig", "event_name_filtering", "Or a switch alone: `event_name_filtering off`."},
+	{"TagFilterConfig", "tag_filtering", "Or a switch alone: `tag_filtering on`."},
+	{"DeltaConfig", "delta_compression", "Or a switch alone: `delta_compression off`."},
 	{"IdempotencyConfig", "idempotency", ""},
 	{"HTTPConfig", "http", ""},
 	{"CORSConfig", "cors", ""},
 	{"WebhooksConfig", "webhooks", ""},
 	{"WebhookRetryConfig", "retry", "In `webhooks` and in an app's `webhook`."},
+	{"PushConfig", "push", "Or a switch alone: `push on`. See [Push notifications](push-configuration.md)."},
+	{"PushBackpressure", "backpressure", "In `push`."},
+	{"PushRetryConfig", "retry of push", "In `push`."},
+	{"PushBreakerConfig", "circuit_breaker", "In `push`."},
+	{"PushQuotas", "default_quotas", "In `push`."},
+	{"PushEndpoints", "endpoints", "In `push`."},
+	{"PushTesting", "testing", "In `push`."},
+	{"PushRuleConfig", "push_rule", "`push_rule PATTERN { … }`, any number of times. In JSON, an object in the list `push_rules`."},
+	{"PushMapping", "payload_mapping", "In `push_rule`."},
+	{"PushSuppress", "suppress_if_present", "In `push_rule`; in a Caddyfile also `suppress_if_present CHANNEL`, or the word alone."},
 	{"MetricsConfig", "metrics", ""},
 }
 
@@ -59,6 +83,7 @@ var titles = []struct{ kind, title, intro string }{
 var kinds = map[string]string{
 	"Number": "number", "Duration": "duration", "Size": "size", "Switch": "`on` or `off`",
 	"string": "text", "[]string": "list", "json.RawMessage": "driver", "Databases": "drivers", "HeaderValues": "texts by name",
+	"[]json.RawMessage": "objects by name",
 }
 
 // configuration reads the types of the configuration.
@@ -115,6 +140,8 @@ func typeName(e ast.Expr) string {
 		return "*" + typeName(k.X)
 	case *ast.ArrayType:
 		return "[]" + typeName(k.Elt)
+	case *ast.MapType:
+		return "[]" + typeName(k.Value)
 	case *ast.SelectorExpr:
 		return typeName(k.X) + "." + k.Sel.Name
 	}
@@ -205,7 +232,7 @@ var variable = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
 // docs/configuration.md.
 func TestEnvironmentIsDescribed(t *testing.T) {
 	text, found := string(read(t, "docs/configuration.md")), 0
-	for _, name := range []string{"env.go", "env_variables.go", "env_redis.go", "env_adapters.go"} {
+	for _, name := range []string{"env.go", "env_variables.go", "env_redis.go", "env_adapters.go", "env_history.go", "env_push.go"} {
 		ast.Inspect(parse(t, name, parser.SkipObjectResolution), func(n ast.Node) bool {
 			literal, ok := n.(*ast.BasicLit)
 			if !ok {

@@ -61,7 +61,7 @@ func TestLinks(t *testing.T) {
 
 // section is a reference of a comment to the documents. The HTTP API has its own
 // numbers, and comments of realtime/rest mean those.
-var section = regexp.MustCompile(`(HTTP API )?sections? ([0-9]+\.[0-9]+)( of the HTTP API)?`)
+var section = regexp.MustCompile(`(HTTP API,? )?sections? ([0-9]+\.[0-9]+)( of the HTTP API)?`)
 
 // TestSections looks up the sections that comments name.
 func TestSections(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/webhooks"
 )
@@ -45,6 +46,8 @@ var settings = []setting{
 	{"Socket.MaxChannels", "websocket max_channels"},
 	{"Socket.DropWhenFull", "websocket on_buffer_full"},
 	{"Socket.WriteTimeout", ""},
+	{"Socket.PingInterval", "websocket ping_interval"},
+	{"Socket.IdleTimeout", "websocket idle_timeout"},
 
 	{"Limits.ChannelNameLength", "channel_limits max_name_length"},
 	{"Limits.CacheTTL", "channel_limits cache_ttl"},
@@ -55,6 +58,52 @@ var settings = []setting{
 	{"Limits.PresenceMembers", "presence max_members"},
 	{"Limits.PresenceMemberSize", "presence max_member_size"},
 	{"Limits.Watchlist", ""},
+	{"Presence.UpdateRate", "presence update_rate"},
+	{"Presence.Grace", "presence grace"},
+	{"Presence.GraceV2", "presence v2_grace"},
+
+	{"Recovery.Enabled", "recovery enabled"},
+	{"Recovery.BufferSize", "recovery buffer_size"},
+	{"Recovery.TTL", "recovery ttl"},
+	{"Recovery.MaxBytes", "recovery max_bytes"},
+
+	{"History.Enabled", "history enabled"},
+	{"History.Rewind", "history rewind"},
+	{"History.Retention", "history retention"},
+	{"History.MaxItems", "history max_items_per_channel"},
+	{"History.MaxBytes", "history max_bytes_per_channel"},
+	{"History.PageSize", "history max_page_size"},
+	{"History.Deliver", "history on_failure"},
+	{"History.Purge", "history purge_interval"},
+	{"Members.Enabled", "presence_history enabled"},
+	{"Members.Retention", "presence_history retention"},
+	{"Members.MaxItems", "presence_history max_events_per_channel"},
+	{"Members.MaxBytes", "presence_history max_bytes_per_channel"},
+	{"Members.PageSize", "presence_history max_page_size"},
+	{"Versions.Enabled", "versioned_messages enabled"},
+	{"Versions.Retention", "versioned_messages retention"},
+	{"Versions.PageSize", "versioned_messages max_page_size"},
+	{"Annotations", "annotations enabled"},
+
+	{"Extras.Ephemeral", "ephemeral"},
+	{"Extras.Echo", "echo_control enabled"},
+	{"Extras.EchoDefault", "echo_control default_echo_messages"},
+
+	{"Filters.Events", "event_name_filtering enabled"},
+	{"Filters.MaxEvents", "event_name_filtering max_events_per_filter"},
+	{"Filters.MaxEventLength", "event_name_filtering max_event_name_length"},
+	{"Filters.Tags", "tag_filtering enabled"},
+	{"Filters.KeepTags", "tag_filtering enable_tags"},
+
+	{"Delta.Enabled", "delta_compression enabled"},
+	{"Delta.Algorithm", "delta_compression algorithm"},
+	{"Delta.FullInterval", "delta_compression full_message_interval"},
+	{"Delta.MinSize", "delta_compression min_message_size"},
+	{"Delta.MaxStateAge", "delta_compression max_state_age"},
+	{"Delta.MaxChannels", "delta_compression max_channel_states_per_socket"},
+	{"Delta.MaxKeys", "delta_compression max_conflation_states_per_channel"},
+	{"Delta.KeyPath", "delta_compression conflation_key_path"},
+	{"Delta.OmitAlgorithm", "delta_compression omit_delta_algorithm"},
 
 	{"Idempotency.Enabled", "idempotency enabled"},
 	{"Idempotency.TTL", "idempotency ttl"},
@@ -81,11 +130,16 @@ var settings = []setting{
 	{"Webhooks.Sink", "webhooks enabled"},
 	{"Webhooks.Debounce", "webhooks debounce"},
 
+	{"Push", "push_rules"},
+	{"PushAPI", "push"},
+
 	{"Drivers.Apps", "app_manager"},
 	{"Drivers.Adapter", "adapter"},
 	{"Drivers.Cache", "cache"},
+	{"Drivers.Streams", ""},
 	{"Drivers.Queue", "queue"},
 	{"Drivers.RateLimiter", "rate_limiter driver"},
+	{"Drivers.History", "history driver"},
 
 	{"Log", ""},
 }
@@ -162,7 +216,7 @@ func metricsTable(t *testing.T) string {
 	hub := realtime.NewHub("docs")
 	defer hub.Close(t.Context())
 	all := new(registerer)
-	if err := errors.Join(hub.Metrics().Register(all, "sockudo_"), webhooks.NewBoard("docs").Metrics.Register(all, "sockudo_")); err != nil {
+	if err := errors.Join(hub.Metrics().Register(all, "sockudo_"), webhooks.NewBoard("docs").Metrics.Register(all, "sockudo_"), push.NewBoard("docs").Metrics.Register(all, "sockudo_")); err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder

@@ -191,7 +191,16 @@ func (s *Server) end(signal syscall.Signal) {
 		return
 	}
 	_ = s.signal(syscall.SIGCONT) // a frozen one takes no other signal
-	<-ended
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Second):
+			// A server refuses to end while it writes its first append-only file, and forgets
+			// that it was asked to.
+			_ = s.signal(signal)
+		}
+	}
 }
 
 // eventually waits until a condition holds.

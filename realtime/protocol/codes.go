@@ -20,6 +20,7 @@ const (
 // Close codes of RFC 6455 that the server sends by itself.
 const (
 	CloseNormal      = 1000
+	CloseIdle        = 1001
 	CloseInvalidUTF8 = 1007
 	CloseTooBig      = 1009
 )
@@ -48,6 +49,7 @@ var (
 	ErrSlowConsumer     = &Error{CodeOverCapacity, "Connection is too slow", true}
 	ErrShutdown         = &Error{CodeReconnect, "Server shutting down", true}
 	ErrForceReconnect   = &Error{CodeReconnect, "Force reconnect requested by the app.", true}
+	ErrTokenRevoked     = &Error{CodeUnauthorized, "capability token revoked", true}
 	ErrPongTimeout      = &Error{CodePongTimeout, "Pong reply not received in time", true}
 
 	ErrSignatureRequired = &Error{CodeUnauthorized, "Authentication error: Authentication signature required for this channel", false}
@@ -64,6 +66,16 @@ var (
 	ErrWildcardV1        = &Error{CodeChannelError, "Channel error: Wildcard subscriptions are only supported on protocol V2", false}
 	ErrMetaV1            = &Error{CodeChannelError, "Channel error: Meta channels are only supported on protocol V2", false}
 	ErrRewindV1          = &Error{CodeChannelError, "Channel error: Channel rewind is only supported on protocol V2", false}
+	ErrReadings          = &Error{CodeClientEvent, "Client event error: Too many concurrent channel_history requests for this connection", false}
+	ErrRecoveryOff       = &Error{CodeClientEvent, "Connection recovery is not enabled", false}
+	ErrNoPositions       = &Error{CodeRecoveryPositions, "No channel recovery positions provided", false}
+	ErrTokenExpired      = &Error{CodeUnauthorized, "capability token expired", true}
+	ErrTokenWasRevoked   = &Error{CodeUnauthorized, "Authentication error: capability token has been revoked", false}
+	ErrTokenSignin       = &Error{CodeUnauthorized, "Authentication error: A connection with a capability token cannot sign in", false}
+	ErrNoCapability      = &Error{CodeUnauthorized, "Authentication error: Missing capability for this channel", false}
+	ErrNamespaceFlag     = &Error{CodeUnauthorized, "Authentication error: The namespace of this channel does not allow it", false}
+	ErrUserList          = &Error{CodeUnauthorized, "Authentication error: Not signed in as a user of this channel", false}
+	ErrIdle              = &Error{CloseIdle, "Connection idle timeout", true}
 	ErrTokenOnV1Frame    = &Error{CodeUnauthorized, "Authentication error: capability tokens require protocol V2", false}
 )
 
@@ -80,6 +92,21 @@ func BadVersion(detail string) *Error {
 // BadChannel is the error for a broken channel rule.
 func BadChannel(detail string) *Error {
 	return &Error{CodeChannelError, "Channel error: " + detail, false}
+}
+
+// ErrRewindOff is the error for a rewind on a channel that keeps no history.
+func ErrRewindOff(channel string) *Error {
+	return BadChannel("Channel rewind is disabled by policy for channel '" + channel + "'")
+}
+
+// ErrHistoryOff is the error for a question about the history of such a channel.
+func ErrHistoryOff(channel string) *Error {
+	return BadChannel("Durable history is disabled by policy for channel '" + channel + "'")
+}
+
+// ErrHistoryDown is the error for a question that the history cannot answer now.
+func ErrHistoryDown(channel string) *Error {
+	return BadChannel("History of channel '" + channel + "' cannot be read at the moment")
 }
 
 // BadSignin is the error for a signin that cannot be understood.

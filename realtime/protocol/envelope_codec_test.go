@@ -17,15 +17,23 @@ var goldens = []struct {
 	encoded  string
 	envelope *Envelope
 }{
-	{"01 00 0000", &Envelope{}},
-	{"01 00 0407 026170 0163 0165 03227822", &Envelope{App: "ap", Channel: "c", Event: "e", Data: json.RawMessage(`"x"`)}},
-	{"01 00 0403 0161 0163 00", &Envelope{App: "a", Channel: "c", Data: json.RawMessage{}}},
-	{"01 00 0d1f 0161 0163 0165 03312e32 0175 ac02 027b7d", &Envelope{
+	{"02 00 00000000", &Envelope{}},
+	{"02 00 00010007 026170 0163 0165 03227822", &Envelope{App: "ap", Channel: "c", Event: "e", Data: json.RawMessage(`"x"`)}},
+	{"02 00 00010003 0161 0163 00", &Envelope{App: "a", Channel: "c", Data: json.RawMessage{}}},
+	{"02 00 0003081f 0161 0163 0165 03312e32 0175 ac02 027b7d", &Envelope{
 		App: "a", Channel: "c", Event: "e", Except: "1.2", Client: true, UserID: "u", Seq: 300, Data: json.RawMessage(`{}`),
 	}},
-	{"01 01 0023 0161 0163 02c3bc", &Envelope{Kind: KindUserEvent, App: "a", Channel: "c", User: "ü"}},
-	{"01 02 0261 0161 0175 0172 d23e", &Envelope{Kind: KindCloseUser, App: "a", User: "u", Reason: "r", Code: 4009}},
-	{"01 03 0580 026e31 01 0131", &Envelope{Kind: KindControl, Node: "n1", Seq: 1, Data: json.RawMessage(`1`)}},
+	{"02 01 00000023 0161 0163 02c3bc", &Envelope{Kind: KindUserEvent, App: "a", Channel: "c", User: "ü"}},
+	{"02 02 00002061 0161 0175 0172 d23e", &Envelope{Kind: KindCloseUser, App: "a", User: "u", Reason: "r", Code: 4009}},
+	{"02 00 000ddb27 0161 0163 0165 0175 016d 0173 01 05 01 016b0176 027b7d 0131 ", &Envelope{
+		App: "a", Channel: "c", Event: "e", User: "u", MessageID: "m", Stream: "s", Seq: 1, Serial: 5,
+		Tags: Tags{{"k", "v"}}, Extras: json.RawMessage(`{}`), Data: json.RawMessage(`1`), Ephemeral: true, Full: true,
+	}},
+	{"02 00 00311307 0161 0163 0165 016d 0173 05 027b7d 0131", &Envelope{
+		App: "a", Channel: "c", Event: "e", MessageID: "m", Stream: "s", Serial: 5, Version: json.RawMessage(`{}`), Data: json.RawMessage(`1`), Unstored: true,
+	}},
+	{"02 03 00010880 026e31 01 0131", &Envelope{Kind: KindControl, Node: "n1", Seq: 1, Data: json.RawMessage(`1`)}},
+	{"02 04 00000025 0161 016a 0175", &Envelope{Kind: KindRevoke, App: "a", Event: "j", User: "u"}},
 }
 
 func unhex(t testing.TB, text string) []byte {
@@ -55,6 +63,9 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	e := &Envelope{}
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("json") == "-" {
+			continue // for the publishing node alone
+		}
 		switch f := v.Field(i); f.Kind() {
 		case reflect.String:
 			f.SetString(strings.Repeat(v.Type().Field(i).Name+" \x00😀", 100))
@@ -65,8 +76,12 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 		case reflect.Uint64:
 			f.SetUint(math.MaxUint64)
 		case reflect.Uint8:
-			f.SetUint(uint64(KindControl))
+			f.SetUint(uint64(lastKind))
 		case reflect.Slice:
+			if f.Type() == reflect.TypeFor[Tags]() {
+				f.Set(reflect.ValueOf(Tags{{"key", strings.Repeat("value", 100)}, {"", ""}}))
+				continue
+			}
 			f.SetBytes(bytes.Repeat([]byte("x"), 1<<20))
 		default:
 			t.Fatalf("a field of kind %v", f.Kind())
@@ -77,10 +92,10 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, e) {
 		t.Fatalf("became %.2000v, %v", got, err)
 	}
-	if size := e.BinarySize(); size < len(encoded) || size > len(encoded)+64 {
+	if size := e.BinarySize(); size < len(encoded) || size > len(encoded)+96 {
 		t.Errorf("BinarySize is %d, and it takes %d bytes", size, len(encoded))
 	}
-	if size := new(Envelope).BinarySize(); size < 4 || size > 64 {
+	if size := new(Envelope).BinarySize(); size < 6 || size > 96 {
 		t.Errorf("BinarySize of an empty envelope is %d", size)
 	}
 }
@@ -88,22 +103,22 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 func TestWhatIsNoEnvelope(t *testing.T) {
 	for name, encoded := range map[string]string{
 		"nothing":                   "",
-		"version 0":                 "00 00 0000",
-		"version 2":                 "02 00 0000",
+		"version 0":                 "00 00 00000000",
+		"version 1":                 "01 00 00000000",
 		"JSON":                      hex.EncodeToString([]byte(`{"app":"a"}`)),
-		"unknown kind":              "01 04 0000",
-		"unknown field":             "01 00 1000",
-		"more than an envelope":     "01 00 0000 00",
-		"text of no length":         "01 00 0001 00",
-		"text that is too long":     "01 00 0001 0361",
-		"length of many bytes":      "01 00 0001 ffffffffffffffffff01 61",
-		"length that overflows":     "01 00 0001 ffffffffffffffffffff01 61",
-		"longer form of a length":   "01 00 0001 8100 61",
-		"number that is zero":       "01 00 0100 00",
-		"code that is zero":         "01 00 0200 00",
-		"data that is too long":     "01 00 0400 02 61",
-		"longer form of no data":    "01 00 0400 8000",
-		"data of a terrible length": "01 00 0400 ffffffffffffffffff01 61",
+		"unknown kind":              "02 07 00000000",
+		"unknown field":             "02 00 04000000",
+		"more than an envelope":     "02 00 00000000 00",
+		"text of no length":         "02 00 00000001 00",
+		"text that is too long":     "02 00 00000001 0361",
+		"length of many bytes":      "02 00 00000001 ffffffffffffffffff01 61",
+		"length that overflows":     "02 00 00000001 ffffffffffffffffffff01 61",
+		"longer form of a length":   "02 00 00000001 8100 61",
+		"number that is zero":       "02 00 00000800 00",
+		"code that is zero":         "02 00 00002000 00",
+		"data that is too long":     "02 00 00010000 02 61",
+		"longer form of no data":    "02 00 00010000 8000",
+		"data of a terrible length": "02 00 00010000 ffffffffffffffffff01 61",
 	} {
 		if e, err := DecodeEnvelope(unhex(t, encoded)); !errors.Is(err, ErrEnvelope) || e != nil {
 			t.Errorf("%s: %+v, %v", name, e, err)

@@ -15,14 +15,14 @@ func TestGoldenFrames(t *testing.T) {
 	ids, hash := AppendMember(nil, nil, Member{UserID: "u1", Info: json.RawMessage(`{"name":"Ada"}`)})
 	ids, hash = AppendMember(ids, hash, Member{UserID: `q"2`, Info: json.RawMessage(`{}`)})
 	for _, test := range []struct {
-		name  string
-		frame Frame
-		want  string
+		name    string
+		message *Outbound
+		want    string
 	}{
 		{"connection_established", ConnectionEstablished("123.456", 120), `{"event":"pusher:connection_established","data":"{\"socket_id\":\"123.456\",\"activity_timeout\":120}"}`},
-		{"error", ErrorFrame(ErrOrigin), `{"event":"pusher:error","data":{"code":4009,"message":"Origin not allowed"}}`},
-		{"ping", PingFrame, `{"event":"pusher:ping"}`},
-		{"pong", PongFrame, `{"event":"pusher:pong"}`},
+		{"error", ErrorMessage(ErrOrigin), `{"event":"pusher:error","data":{"code":4009,"message":"Origin not allowed"}}`},
+		{"ping", Ping, `{"event":"pusher:ping"}`},
+		{"pong", Pong, `{"event":"pusher:pong"}`},
 		{"subscription_succeeded", SubscriptionSucceeded("orders"), `{"event":"pusher_internal:subscription_succeeded","channel":"orders","data":"{}"}`},
 		{"presence", PresenceSucceeded("presence-lobby", ids, hash, 2), `{"event":"pusher_internal:subscription_succeeded","channel":"presence-lobby","data":"{\"presence\":{\"ids\":[\"u1\",\"q\\\"2\"],\"hash\":{\"u1\":{\"name\":\"Ada\"},\"q\\\"2\":{}},\"count\":2}}"}`},
 		{"member_added", MemberAdded("presence-lobby", ada), `{"event":"pusher_internal:member_added","channel":"presence-lobby","data":"{\"user_id\":\"u2\",\"user_info\":{\"name\":\"Bob\"}}"}`},
@@ -33,14 +33,15 @@ func TestGoldenFrames(t *testing.T) {
 		{"signin_success", SigninSuccess(`{"id":"u1"}`), `{"event":"pusher:signin_success","data":{"user_data":"{\"id\":\"u1\"}"}}`},
 		{"watchlist", WatchlistEvents([]string{"u2"}, []string{"u3"}), `{"event":"pusher_internal:watchlist_events","data":"{\"events\":[{\"name\":\"online\",\"user_ids\":[\"u2\"]},{\"name\":\"offline\",\"user_ids\":[\"u3\"]}]}"}`},
 		{"watchlist offline only", WatchlistEvents(nil, []string{"u3"}), `{"event":"pusher_internal:watchlist_events","data":"{\"events\":[{\"name\":\"offline\",\"user_ids\":[\"u3\"]}]}"}`},
-		{"event", EventFrame("order.created", "orders", json.RawMessage(`"{\"id\":8}"`), ""), `{"event":"order.created","channel":"orders","data":"{\"id\":8}"}`},
-		{"client event", EventFrame("client-typing", "presence-room", json.RawMessage(`{"on":true}`), "u1"), `{"event":"client-typing","channel":"presence-room","data":{"on":true},"user_id":"u1"}`},
+		{"event", EventMessage("order.created", "orders", json.RawMessage(`"{\"id\":8}"`), ""), `{"event":"order.created","channel":"orders","data":"{\"id\":8}"}`},
+		{"client event", EventMessage("client-typing", "presence-room", json.RawMessage(`{"on":true}`), "u1"), `{"event":"client-typing","channel":"presence-room","data":{"on":true},"user_id":"u1"}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := string(test.frame.Text()); got != test.want {
+			frame := test.message.Frame(FormatV1)
+			if got := string(frame.Text()); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
-			if !json.Valid(test.frame.Text()) {
+			if !json.Valid(frame.Text()) {
 				t.Error("the text is not valid JSON")
 			}
 		})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -23,6 +25,80 @@ func objectOf(text []byte) (map[string]json.RawMessage, error) {
 		return nil, err
 	}
 	return members, nil
+}
+
+// member is one member of a JSON object.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// strictObjectOf splits a JSON object into its members, in their order. It refuses
+// one that is there twice, and text around the object. The errors do not repeat the
+// text.
+func strictObjectOf(text []byte) ([]member, error) {
+	members, twice, err := walkObject(text)
+	if twice {
+		return nil, errors.New("an object with a member that is there twice")
+	}
+	return members, err
+}
+
+// orderedMembers splits a JSON object in the order in which it is written. Of a
+// repeated name the last one counts, in the place of the first.
+func orderedMembers(text []byte) ([]member, error) {
+	members, _, err := walkObject(text)
+	return members, err
+}
+
+// walkObject splits a JSON object in its order and reports whether a name is repeated.
+func walkObject(text []byte) (members []member, twice bool, err error) {
+	switch i := firstByte(text); {
+	case !utf8.Valid(text):
+		return nil, false, errors.New("not valid UTF-8")
+	case !json.Valid(text):
+		return nil, false, errors.New("not valid JSON")
+	case text[i] != '{':
+		return nil, false, errNotObject
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if _, err := d.Token(); err != nil {
+		return nil, false, errNotObject
+	}
+	places := map[string]int{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return nil, false, errNotObject
+		}
+		m := member{name: token.(string)} // a name is always a string
+		if err := d.Decode(&m.value); err != nil {
+			return nil, false, errNotObject
+		}
+		if i, known := places[m.name]; known {
+			members[i], twice = m, true
+			continue
+		}
+		places[m.name] = len(members)
+		members = append(members, m)
+	}
+	return members, twice, nil
+}
+
+// textsOf is a JSON array of strings. ok is false for any other value.
+func textsOf(raw json.RawMessage) (texts []string, ok bool) {
+	var entries []json.RawMessage
+	if isNull(raw) || json.Unmarshal(raw, &entries) != nil {
+		return nil, false
+	}
+	for _, entry := range entries {
+		text, ok := stringOf(entry)
+		if !ok {
+			return nil, false
+		}
+		texts = append(texts, text)
+	}
+	return texts, true
 }
 
 // objectOrText splits a JSON object, or a JSON string that holds one.
@@ -95,6 +171,66 @@ func appendEscaped[T string | []byte](dst []byte, s T) []byte {
 		}
 	}
 	return append(dst, s[start:]...)
+}
+
+// appendUnquoted appends the value of a JSON string that is valid.
+func appendUnquoted(dst []byte, raw json.RawMessage) []byte {
+	rest := raw[1 : len(raw)-1]
+	for {
+		i := bytes.IndexByte(rest, '\\')
+		if i < 0 {
+			return append(dst, rest...)
+		}
+		r, size := escaped(rest[i:])
+		dst = utf8.AppendRune(append(dst, rest[:i]...), r)
+		rest = rest[i+size:]
+	}
+}
+
+// escaped is the character for which the escape at the beginning of s stands, and
+// the length of the escape. Half of a surrogate pair is a replacement character, as
+// encoding/json has it.
+func escaped(s []byte) (r rune, size int) {
+	if len(s) < 2 {
+		return unicode.ReplacementChar, len(s)
+	}
+	switch s[1] {
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'u':
+	default:
+		return rune(s[1]), 2
+	}
+	if len(s) < 6 {
+		return unicode.ReplacementChar, len(s)
+	}
+	if r = hexRune(s[2:6]); !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if len(s) >= 12 && s[6] == '\\' && s[7] == 'u' {
+		if both := utf16.DecodeRune(r, hexRune(s[8:12])); both != unicode.ReplacementChar {
+			return both, 12
+		}
+	}
+	return unicode.ReplacementChar, 6
+}
+
+func hexRune(digits []byte) (r rune) {
+	for _, c := range digits {
+		if c > '9' {
+			c += 9 // the low bits of A and a are those of 1
+		}
+		r = r<<4 | rune(c&15)
+	}
+	return r
 }
 
 // EventData turns the data of a published event into what subscribers get: a

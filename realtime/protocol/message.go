@@ -3,6 +3,8 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,9 +17,20 @@ type Message struct {
 	Data json.RawMessage
 }
 
-// ParseMessage reads an inbound frame. The text must be valid UTF-8, which the
-// caller has checked.
-func ParseMessage(text []byte) (Message, *Error) {
+// ParseMessage reads an inbound frame in the format of its connection. A text must be
+// valid UTF-8, which the caller has checked.
+func ParseMessage(f Format, payload []byte) (Message, *Error) {
+	switch f {
+	case FormatMessagePack:
+		return parseMessagePack(payload)
+	case FormatProtobuf:
+		return parseProtobuf(payload)
+	default:
+		return parseJSON(payload)
+	}
+}
+
+func parseJSON(text []byte) (Message, *Error) {
 	members, err := objectOf(text)
 	if err != nil {
 		return Message{}, BadFormat(err.Error())
@@ -52,9 +65,18 @@ type Subscribe struct {
 	// ChannelData is signed and stored exactly as it was sent.
 	ChannelData    string
 	HasChannelData bool
-	// Rewind is set when the V2 member of that name is present and not null.
-	Rewind bool
+	// What follows is for V2 alone. Filter, TagsFilter and Delta are as they were sent,
+	// nil when they are absent.
+	Filter, TagsFilter, Delta json.RawMessage
+	// Rewind is what part of the past is asked for, nil for none.
+	Rewind *Rewind
+	// Annotations asks for raw annotation events.
+	Annotations bool
 }
+
+// Rewind asks for the newest events of a channel (section 6.7): either so many, or
+// those of so many seconds.
+type Rewind struct{ Count, Seconds uint64 }
 
 // ParseSubscribe reads the data of a subscribe event: an object, or a string
 // holding one. Members that only V2 acts on must still have their form.
@@ -80,28 +102,72 @@ func ParseSubscribe(data json.RawMessage) (Subscribe, *Error) {
 		}
 		s.HasChannelData = s.ChannelData != ""
 	}
-	if raw, ok := members["rewind"]; ok && !isNull(raw) {
-		s.Rewind = true
-	}
-	return s, checkV2Members(members)
+	return s, s.takeV2(members)
 }
 
-func checkV2Members(members map[string]json.RawMessage) *Error {
-	for _, name := range [...]string{"filter", "tags_filter"} {
-		if raw, ok := members[name]; ok && !isNull(raw) && raw[0] != '{' {
-			return BadFormat("subscribe data: " + name + " must be an object")
+// takeV2 reads the members that only V2 acts on.
+func (s *Subscribe) takeV2(members map[string]json.RawMessage) (e *Error) {
+	for name, into := range map[string]*json.RawMessage{"filter": &s.Filter, "tags_filter": &s.TagsFilter, "delta": &s.Delta} {
+		if raw, ok := members[name]; ok && !isNull(raw) {
+			*into = raw
 		}
+	}
+	switch {
+	case s.Filter != nil && s.Filter[0] != '{':
+		return BadFormat("subscribe data: filter must be an object")
+	case s.TagsFilter != nil && s.TagsFilter[0] != '{':
+		return BadFormat("subscribe data: tags_filter must be an object")
+	case s.Delta != nil && !strings.ContainsRune(`"{tf`, rune(s.Delta[0])):
+		return BadFormat("subscribe data: delta must be a string, a boolean or an object")
 	}
 	if raw, ok := members["modes"]; ok && !isNull(raw) {
 		var modes []string
 		if json.Unmarshal(raw, &modes) != nil {
 			return BadFormat("subscribe data: modes must be an array of strings")
 		}
+		s.Annotations = slices.Contains(modes, "ANNOTATION_SUBSCRIBE")
 	}
-	if raw, ok := members["delta"]; ok && !isNull(raw) && !strings.ContainsRune(`"{tf`, rune(raw[0])) {
-		return BadFormat("subscribe data: delta must be a string, a boolean or an object")
+	if raw, ok := members["rewind"]; ok && !isNull(raw) {
+		s.Rewind, e = parseRewind(raw)
 	}
-	return nil
+	return e
+}
+
+// parseRewind reads a number, a string of digits, or an object with one of them.
+func parseRewind(raw json.RawMessage) (*Rewind, *Error) {
+	bad := BadFormat("subscribe data: rewind must be a count or an object with count or seconds, at least 1")
+	if raw[0] != '{' {
+		n, ok := wholeNumber(raw)
+		if !ok {
+			return nil, bad
+		}
+		return &Rewind{Count: n}, nil
+	}
+	members, err := objectOf(raw)
+	if err != nil || len(members) != 1 {
+		return nil, bad
+	}
+	for name, value := range members {
+		n, ok := wholeNumber(value)
+		switch {
+		case !ok:
+		case name == "count":
+			return &Rewind{Count: n}, nil
+		case name == "seconds" || name == "duration_seconds":
+			return &Rewind{Seconds: n}, nil
+		}
+	}
+	return nil, bad
+}
+
+// wholeNumber is a whole number of at least 1, which may be written as a string.
+func wholeNumber(raw json.RawMessage) (uint64, bool) {
+	text, ok := stringOf(raw)
+	if !ok {
+		text = string(raw)
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	return n, err == nil && n > 0
 }
 
 // ParseUnsubscribe reads the data of an unsubscribe event: an object with a
@@ -147,6 +213,8 @@ type User struct {
 	// Info is user_info as it was sent, nil when it is absent.
 	Info      json.RawMessage
 	Watchlist []string
+	// Capabilities limit a V2 connection, nil for none.
+	Capabilities *Capabilities
 }
 
 // ParseUser reads user_data. Watchlist entries that are not strings are skipped.
@@ -162,6 +230,12 @@ func ParseUser(text string) (User, *Error) {
 	}
 	if raw, ok := members["user_info"]; ok && !isNull(raw) {
 		u.Info = raw
+	}
+	if raw, ok := members["capabilities"]; ok && !isNull(raw) {
+		var e *Error
+		if u.Capabilities, e = ParseSigninCapabilities(raw); e != nil {
+			return u, e
+		}
 	}
 	if raw, ok := members["watchlist"]; ok && !isNull(raw) {
 		var entries []json.RawMessage
@@ -182,6 +256,44 @@ type Member struct {
 	UserID string
 	// Info is user_info as compact JSON: "{}" if none was given.
 	Info json.RawMessage
+	// Revision counts the updates of Info: of two, the one with more is newer.
+	Revision uint64 `json:",omitempty"`
+}
+
+// PresenceUpdateRequest is the data of a presence_update event.
+type PresenceUpdateRequest struct {
+	Channel string
+	// Info is the new user_info, as compact JSON.
+	Info json.RawMessage
+}
+
+// ParsePresenceUpdate reads a presence_update in one of the four shapes that clients
+// send (section 3.11): data with channel and data, also as a string, or the channel
+// beside the data, which is user_info itself or an object with nothing else.
+func ParsePresenceUpdate(m Message) (PresenceUpdateRequest, *Error) {
+	r := PresenceUpdateRequest{Channel: m.Channel, Info: m.Data}
+	members, err := objectOrText(m.Data)
+	switch info, alone := members["user_info"]; {
+	case m.Channel == "" && err != nil:
+		return r, BadFormat("presence_update data: " + err.Error())
+	case m.Channel == "":
+		var ok bool
+		if r.Channel, ok = stringOf(members["channel"]); !ok {
+			return r, BadFormat("presence_update data: channel must be a string")
+		}
+		r.Info = members["data"]
+	case err == nil && alone && len(members) == 1:
+		r.Info = info
+	}
+	if len(r.Info) == 0 {
+		return r, BadFormat("presence_update: data is missing")
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, r.Info); err != nil {
+		return r, BadFormat("presence_update data: " + err.Error())
+	}
+	r.Info = compact.Bytes()
+	return r, nil
 }
 
 // ParseMember reads channel_data. A numeric user_id counts as its decimal text.

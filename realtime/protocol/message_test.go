@@ -9,7 +9,7 @@ import (
 
 // Checklist: protocol 44, 45
 func TestParseMessage(t *testing.T) {
-	m, e := ParseMessage([]byte(` {"event":"client-x","channel":"c","data":{"b":1.0,"a":2},"user_id":"evil"}`))
+	m, e := parseJSON([]byte(` {"event":"client-x","channel":"c","data":{"b":1.0,"a":2},"user_id":"evil"}`))
 	if e != nil || m.Event != "client-x" || m.Channel != "c" || string(m.Data) != `{"b":1.0,"a":2}` {
 		t.Errorf("%+v, %v", m, e)
 	}
@@ -26,7 +26,7 @@ func TestParseMessage(t *testing.T) {
 		`{"Event":"x"}`:                "Event name is required",
 		strings.Repeat(`{"a":`, 20000): "Invalid message format",
 	} {
-		if _, e := ParseMessage([]byte(text)); e == nil || e.Code != CodeGenericError || !strings.Contains(e.Message, want) || e.Close {
+		if _, e := parseJSON([]byte(text)); e == nil || e.Code != CodeGenericError || !strings.Contains(e.Message, want) || e.Close {
 			t.Errorf("%.40s: %+v", text, e)
 		}
 	}
@@ -52,7 +52,7 @@ func TestSubscribeForms(t *testing.T) {
 		`{"channel":"c","auth":"k:s","channel_data":"{}","filter":{"events":["a"]},"modes":["X"],"delta":true,"rewind":null}`,
 	} {
 		s, e := ParseSubscribe(json.RawMessage(data))
-		if e != nil || s.Channel != "c" || s.Auth != "k:s" || s.ChannelData != "{}" || s.Rewind {
+		if e != nil || s.Channel != "c" || s.Auth != "k:s" || s.ChannelData != "{}" || s.Rewind != nil {
 			t.Errorf("%s: %+v, %v", data, s, e)
 		}
 	}
@@ -71,10 +71,10 @@ func TestSubscribeForms(t *testing.T) {
 // Checklist: protocol 93
 func TestParseMember(t *testing.T) {
 	for text, want := range map[string]Member{
-		`{"user_id":"u1"}`:                          {"u1", json.RawMessage(`{}`)},
-		`{"user_id":7,"user_info":{"a": 1}}`:        {"7", json.RawMessage(`{"a":1}`)},
-		`{"user_id":"u","user_info":null}`:          {"u", json.RawMessage(`null`)},
-		`{"user_id":"\u0075","user_info":[1, "x"]}`: {"u", json.RawMessage(`[1,"x"]`)},
+		`{"user_id":"u1"}`:                          {UserID: "u1", Info: json.RawMessage(`{}`)},
+		`{"user_id":7,"user_info":{"a": 1}}`:        {UserID: "7", Info: json.RawMessage(`{"a":1}`)},
+		`{"user_id":"u","user_info":null}`:          {UserID: "u", Info: json.RawMessage(`null`)},
+		`{"user_id":"\u0075","user_info":[1, "x"]}`: {UserID: "u", Info: json.RawMessage(`[1,"x"]`)},
 	} {
 		m, e := ParseMember(text)
 		if e != nil || m.UserID != want.UserID || string(m.Info) != string(want.Info) {
@@ -109,15 +109,15 @@ func FuzzMessage(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, e := ParseMessage(text)
+		m, e := ParseMessage(FormatJSON, text)
 		if e != nil {
-			if !json.Valid(ErrorFrame(e).Text()) && utf8.ValidString(e.Message) {
-				t.Errorf("error frame is not JSON: %s", ErrorFrame(e).Text())
+			if !json.Valid(ErrorMessage(e).Frame(FormatV1).Text()) && utf8.ValidString(e.Message) {
+				t.Errorf("error frame is not JSON: %s", ErrorMessage(e).Frame(FormatV1).Text())
 			}
 			return
 		}
 		if m.Data != nil && utf8.Valid(text) {
-			if f := EventFrame(m.Event, m.Channel, m.Data, "u"); !json.Valid(f.Text()) {
+			if f := EventMessage(m.Event, m.Channel, m.Data, "u").Frame(FormatV1); !json.Valid(f.Text()) {
 				t.Errorf("frame is not JSON: %s", f.Text())
 			}
 		}
@@ -140,8 +140,8 @@ func FuzzSubscribeData(f *testing.F) {
 				t.Errorf("%q has an empty user", text)
 			}
 			ids, hash := AppendMember(nil, nil, m)
-			if f := PresenceSucceeded("presence-x", ids, hash, 1); utf8.ValidString(text) && !json.Valid(f.Text()) {
-				t.Errorf("%q gives %s", text, f.Text())
+			if f := PresenceSucceeded("presence-x", ids, hash, 1); utf8.ValidString(text) && !json.Valid(f.Frame(FormatV1).Text()) {
+				t.Errorf("%q gives %s", text, f.Frame(FormatV1).Text())
 			}
 		}
 		_, _ = ParseUser(text)

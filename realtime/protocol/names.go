@@ -143,6 +143,46 @@ func (r ChannelRules) Check(c Channel) error {
 	return nil
 }
 
+// CheckPattern reports what is wrong with a pattern of V2 (section 3.8), as a text
+// for people, or nil.
+func (r ChannelRules) CheckPattern(name string) error {
+	switch {
+	case strings.Count(name, "*") != 1:
+		return fmt.Errorf("Channel pattern must have exactly one '*': %q", name)
+	case strings.HasPrefix(name, "private-") || strings.HasPrefix(name, "presence-"):
+		return fmt.Errorf("Channel pattern matches public channels only: %q", name)
+	}
+	if err := r.checkLength(name, NamespaceRules{}); err != nil {
+		return err
+	}
+	for i := range len(name) {
+		if !patternByte[name[i]] {
+			return fmt.Errorf("Channel pattern contains invalid characters: %q", name)
+		}
+	}
+	return nil
+}
+
+// UserList are the users that a name such as "ns:room#u1,u2" is limited to, nil for a
+// name without any.
+func (c Channel) UserList() []string {
+	_, users, limited := strings.Cut(c.Logical, "#")
+	if !limited || c.User != "" {
+		return nil
+	}
+	return strings.Split(users, ",")
+}
+
+// NamespaceName is what stands before the first colon of the logical name, or "".
+func (c Channel) NamespaceName() string {
+	base, _, _ := strings.Cut(c.Logical, "#")
+	name, _, found := strings.Cut(base, ":")
+	if !found || c.User != "" {
+		return ""
+	}
+	return name
+}
+
 func (r ChannelRules) namespaceOf(base string, toUser bool) (NamespaceRules, bool, error) {
 	name, _, found := strings.Cut(base, ":")
 	if !found || toUser {
@@ -188,8 +228,9 @@ func checkUserList(base, users string, allowed bool) error {
 	return nil
 }
 
-// channelByte and userByte are the permitted bytes of names and of user lists.
-var channelByte, userByte = byteSet("_-=@,;.:#"), byteSet("-_=@.")
+// channelByte, userByte and patternByte are the permitted bytes of names, of user
+// lists and of patterns.
+var channelByte, userByte, patternByte = byteSet("_-=@,;.:#"), byteSet("-_=@."), byteSet("-_=@.:*")
 
 func byteSet(extra string) (set [256]bool) {
 	for c := 'a'; c <= 'z'; c++ {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -111,7 +112,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// Checklist: protocol 2, 4, 5, 6, 9, 10
+// Checklist: protocol 2, 4, 5, 6, 7, 8, 9, 10
 func TestNegotiate(t *testing.T) {
 	for query, want := range map[string]Version{
 		"": V1, "protocol=7": V1, "protocol=5": V1, "protocol=6": V1, "protocol=1": V1, "protocol=0": V1, "protocol=3": V1,
@@ -119,8 +120,28 @@ func TestNegotiate(t *testing.T) {
 		"protocol=7&format=msgpack&append_mode=foo": V1, "echo_messages=true": V1, "append_rollup_window=30": V1,
 		"x=a;b&client=100%&y=%zz&protocol=7": V1,
 	} {
-		if got, err := Negotiate(query); got != want || err != nil {
-			t.Errorf("%q: %v, %v; want %v", query, got, err, want)
+		if terms, err := Negotiate(query); terms.Format.Version() != want || err != nil {
+			t.Errorf("%q: %+v, %v; want %v", query, terms, err, want)
+		}
+	}
+	for query, want := range map[string]Terms{
+		"protocol=2": {Format: FormatJSON}, "protocol=2&format=+JSON+": {Format: FormatJSON}, "protocol=2&format=msgpack": {Format: FormatMessagePack},
+		"protocol=2&format=messagepack": {Format: FormatMessagePack}, "protocol=2&format=proto": {Format: FormatProtobuf},
+		"format=Protobuf&protocol=2&append_mode=full&append_rollup_window=40&token=a.b.c": {Format: FormatProtobuf, AppendFull: true, Token: "a.b.c"},
+		"protocol=7&token=t": {AppendFull: true, Token: "t"},
+	} {
+		if terms, err := Negotiate(query); !reflect.DeepEqual(terms, want) || err != nil {
+			t.Errorf("%q: %+v, %v; want %+v", query, terms, err, want)
+		}
+	}
+	if terms, err := Negotiate("protocol=2&echo_messages=false"); err != nil || terms.Echo == nil || *terms.Echo {
+		t.Errorf("echo_messages=false: %+v, %v", terms, err)
+	}
+	for _, query := range []string{
+		"protocol=2&format=xml", "protocol=2&append_mode=foo", "protocol=2&append_rollup_window=30", "protocol=2&append_mode=Full",
+	} {
+		if _, err := Negotiate(query); err == nil {
+			t.Errorf("%q is accepted", query)
 		}
 	}
 	for _, query := range []string{"protocol=256", "protocol=-1", "protocol=abc", "protocol=", "echo_messages=yes", "append_rollup_window=x"} {

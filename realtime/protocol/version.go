@@ -1,9 +1,9 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,41 +27,76 @@ const (
 	PrefixInternalV2 = "sockudo_internal:"
 )
 
-// ErrUnsupportedV2 is returned for protocol=2, which this build does not speak.
-var ErrUnsupportedV2 = errors.New("protocol 2 is not supported by this server")
+// Terms are what a handshake asks for (section 1.2).
+type Terms struct {
+	Format Format
+	// Echo is echo_messages, nil when it is absent. V1 has no use for it.
+	Echo *bool
+	// AppendFull asks for appends to mutable messages in their accumulated form.
+	AppendFull bool
+	// Token is a capability token, which V1 refuses with 4009 (section 1.5).
+	Token string
+}
 
-// Negotiate reads the query of an upgrade request (section 1.2). Its errors are
-// answered with HTTP 400.
-func Negotiate(rawQuery string) (Version, error) {
+// Negotiate reads the query of an upgrade request. Its errors are answered with
+// HTTP 400.
+func Negotiate(rawQuery string) (Terms, error) {
+	var t Terms
 	if rawQuery == "" {
-		return V1, nil
+		return t, nil
 	}
-	version := V1
+	v2 := false
 	if value, ok := lastValue(rawQuery, "protocol"); ok {
 		n, err := strconv.ParseUint(value, 10, 8)
 		if err != nil {
-			return 0, fmt.Errorf("protocol %q is not a number from 0 to 255", value)
+			return t, fmt.Errorf("protocol %q is not a number from 0 to 255", value)
 		}
-		if n == uint64(V2) {
-			version = V2
+		v2 = n == uint64(V2)
+	}
+	if value, ok := lastValue(rawQuery, "echo_messages"); ok {
+		if value != "true" && value != "false" {
+			return t, fmt.Errorf("echo_messages %q is neither true nor false", value)
+		}
+		echo := value == "true"
+		t.Echo = &echo
+	}
+	window, windowed := lastValue(rawQuery, "append_rollup_window")
+	var rollup uint64
+	if windowed {
+		var err error
+		if rollup, err = strconv.ParseUint(window, 10, 64); err != nil {
+			return t, fmt.Errorf("append_rollup_window %q is not a number", window)
 		}
 	}
-	if value, ok := lastValue(rawQuery, "echo_messages"); ok && value != "true" && value != "false" {
-		return 0, fmt.Errorf("echo_messages %q is neither true nor false", value)
+	t.Token, _ = lastValue(rawQuery, "token")
+	if !v2 {
+		t.AppendFull = true
+		return t, nil
 	}
-	if value, ok := lastValue(rawQuery, "append_rollup_window"); ok {
-		if _, err := strconv.ParseUint(value, 10, 64); err != nil {
-			return 0, fmt.Errorf("append_rollup_window %q is not a number", value)
-		}
-	}
-	return version, nil
+	return t, t.takeV2(rawQuery, rollup)
 }
 
-// HasToken reports whether the query of an upgrade request carries a capability
-// token, which V1 refuses with 4009 (section 1.5).
-func HasToken(rawQuery string) bool {
-	token, _ := lastValue(rawQuery, "token")
-	return token != ""
+// rollupWindows are the windows, in milliseconds, in which appends may be asked to
+// be joined.
+var rollupWindows = []uint64{0, 20, 40, 100, 500}
+
+// takeV2 reads what only V2 knows.
+func (t *Terms) takeV2(rawQuery string, rollup uint64) (err error) {
+	format, _ := lastValue(rawQuery, "format")
+	if t.Format, err = parseFormat(format); err != nil {
+		return err
+	}
+	if !slices.Contains(rollupWindows, rollup) {
+		return fmt.Errorf("append_rollup_window %d is none of 0, 20, 40, 100 and 500", rollup)
+	}
+	switch mode, _ := lastValue(rawQuery, "append_mode"); mode {
+	case "", "delta":
+	case "full":
+		t.AppendFull = true
+	default:
+		return fmt.Errorf("append_mode %q is neither delta nor full", mode)
+	}
+	return nil
 }
 
 // lastValue is the last value of a parameter. Parameters that are not asked for

@@ -14,12 +14,17 @@ const (
 	WebhookClientEvent       = "client_event"
 	WebhookCacheMiss         = "cache_miss"
 	WebhookSubscriptionCount = "subscription_count"
+	WebhookMemberUpdated     = "member_updated"
+	WebhookVersionCreated    = "message_version_created"
+	WebhookAnnotated         = "annotation_created"
+	WebhookUnannotated       = "annotation_deleted"
 )
 
 // webhookNames are all of them. The index is the bit in a WebhookSet.
 var webhookNames = []string{
 	WebhookChannelOccupied, WebhookChannelVacated, WebhookMemberAdded, WebhookMemberRemoved,
 	WebhookClientEvent, WebhookCacheMiss, WebhookSubscriptionCount,
+	WebhookMemberUpdated, WebhookVersionCreated, WebhookAnnotated, WebhookUnannotated,
 }
 
 // WebhookNames are the names of all events that webhooks can ask for.
@@ -62,6 +67,14 @@ type WebhookEvent struct {
 	SocketID string
 	// Count is that of subscription_count.
 	Count int
+	// UserInfo is that of member_updated, in JSON.
+	UserInfo json.RawMessage
+	// MessageSerial is the message that message_version_created and the events of
+	// annotations are about, VersionSerial and Action its version.
+	MessageSerial, VersionSerial, Action string
+	// AnnotationSerial, AnnotationType and, of annotation_deleted, DeletedSerial are those
+	// of an annotation.
+	AnnotationSerial, AnnotationType, DeletedSerial string
 }
 
 // AppendJSON appends the event as an element of the events of a webhook request,
@@ -86,6 +99,21 @@ func (e *WebhookEvent) AppendJSON(dst []byte) []byte {
 		}
 	case WebhookMemberAdded, WebhookMemberRemoved:
 		member("user_id", e.UserID)
+	case WebhookMemberUpdated:
+		member("user_id", e.UserID)
+		dst = append(dst, `,"user_info":`...)
+		dst = append(dst, e.UserInfo...)
+	case WebhookVersionCreated:
+		member("message_serial", e.MessageSerial)
+		member("version_serial", e.VersionSerial)
+		member("action", e.Action)
+	case WebhookAnnotated, WebhookUnannotated:
+		member("message_serial", e.MessageSerial)
+		member("annotation_serial", e.AnnotationSerial)
+		member("annotation_type", e.AnnotationType)
+		if e.DeletedSerial != "" {
+			member("deleted_annotation_serial", e.DeletedSerial)
+		}
 	case WebhookCacheMiss:
 		member("data", "{}")
 	case WebhookSubscriptionCount:

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"fmt"
+	"strconv"
 )
 
 // batch publishes several events (section 2.3). Everything that can be refused
@@ -33,6 +34,9 @@ func (c *call) batch() ([]byte, *failure) {
 		return nil, f
 	}
 	c.keyed = true
+	for i := range c.items {
+		c.items[i].once = "batch-" + strconv.Itoa(i) + ":" + key
+	}
 	answer, _, f := c.once(c.cacheKey("batch-idempotency", key), batchBusy, c.publishBatch)
 	return answer, f
 }

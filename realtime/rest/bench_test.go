@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -22,8 +23,8 @@ func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
 // benchmarkCall measures one signed POST without the HTTP server around it.
-func benchmarkCall(b *testing.B, path, text string) {
-	n := newNode(b, testApp())
+func benchmarkCall(b *testing.B, path, text string, change ...func(*realtime.Settings)) {
+	n := newNode(b, testApp(), change...)
 	path = "/apps/app-id/" + path
 	r := httptest.NewRequest("POST", path+"?"+signed("POST", path, nil, text, appKey, appSecret, time.Now()), nil)
 	r.Header.Set("Content-Type", "application/json")

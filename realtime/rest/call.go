@@ -84,13 +84,8 @@ func (c *call) serve(rt *route, appID, param string) {
 
 // answer runs the endpoint for an authenticated call.
 func (c *call) answer(rt *route, param string) ([]byte, *failure) {
-	if !c.app.Enabled {
-		return nil, errDisabled
-	}
-	if rt.reads() {
-		if f := c.allowRead(); f != nil {
-			return nil, f
-		}
+	if f := c.mayCall(rt.reads()); f != nil {
+		return nil, f
 	}
 	var err error
 	if c.param, err = unescapeSegment(param); err != nil {
@@ -98,6 +93,18 @@ func (c *call) answer(rt *route, param string) ([]byte, *failure) {
 	}
 	c.rules = c.live.Settings.ChannelRules(c.app)
 	return rt.handle(c)
+}
+
+// mayCall refuses an authenticated call of a disabled app, and one that reads over the
+// app's rate.
+func (c *call) mayCall(reads bool) *failure {
+	if !c.app.Enabled {
+		return errDisabled
+	}
+	if reads {
+		return c.allowRead()
+	}
+	return nil
 }
 
 // settings are those the call was started with.

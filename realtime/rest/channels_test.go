@@ -130,7 +130,7 @@ func TestHTTP084CloseUser(t *testing.T) {
 			if e := s.end(); e == nil || e.Code != c.code || e.Message != c.reason {
 				t.Errorf("%s: closed with %+v", c.path, e)
 			}
-			s.conn.Disconnect()
+			s.conn.Disconnect(true)
 		}
 		if other.end() != nil {
 			t.Errorf("%s: another user was closed", c.path)
@@ -144,6 +144,6 @@ func TestConnections(t *testing.T) {
 	s := n.connect()
 	n.connect()
 	n.get("connections").is(t, 200, `{"connections":2}`)
-	s.conn.Disconnect()
+	s.conn.Disconnect(true)
 	n.get("connections").is(t, 200, `{"connections":1}`)
 }

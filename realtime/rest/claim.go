@@ -16,6 +16,7 @@ import (
 
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -37,9 +38,33 @@ type record struct {
 	Receipt *receipt `json:"receipt,omitempty"`
 }
 
-// receipt is what a repeated publish is answered with.
+// receipt is what a publish is acknowledged with, also a repeated one. The serials are
+// those of an event that can be changed.
 type receipt struct {
 	AcknowledgementID string `json:"acknowledgement_id"`
+	MessageSerial     string `json:"message_serial,omitempty"`
+	HistorySerial     uint64 `json:"history_serial,omitempty"`
+	DeliverySerial    uint64 `json:"delivery_serial,omitempty"`
+	VersionSerial     string `json:"version_serial,omitempty"`
+}
+
+func receiptOf(r realtime.Receipt) receipt {
+	if v := r.Revision; v != nil {
+		return receipt{v.Message, v.Message, v.History, r.Serial, v.Serial}
+	}
+	return receipt{AcknowledgementID: r.MessageID}
+}
+
+// append appends the members of the receipt.
+func (r *receipt) append(dst []byte) []byte {
+	dst = append(dst, `"acknowledgement_id":`...)
+	dst = protocol.AppendString(dst, r.AcknowledgementID)
+	if r.MessageSerial == "" {
+		return dst
+	}
+	dst = protocol.AppendString(append(dst, `,"message_serial":`...), r.MessageSerial)
+	dst = fmt.Appendf(dst, `,"history_serial":%d,"delivery_serial":%d,"version_serial":`, r.HistorySerial, r.DeliverySerial)
+	return protocol.AppendString(dst, r.VersionSerial)
 }
 
 const (
@@ -64,16 +89,18 @@ func (c *call) checkClaimKey(e *event) *failure {
 
 // publishOnce publishes an event under a claim, or gives the acknowledgement of
 // the same event that was published before.
-func (c *call) publishOnce(ctx context.Context, e realtime.Event, key, ack string) (id string, known bool, f *failure) {
+func (c *call) publishOnce(ctx context.Context, e realtime.Event, key string) (accepted receipt, known bool, f *failure) {
 	name := claimName(c.app.ID, e.Channel, key)
 	digest := fingerprint(e)
-	pending := encode(record{State: statePending, Fingerprint: digest, Owner: newID()})
-	before, f := c.claimChannel(ctx, name, digest, pending)
-	if f != nil {
-		return "", false, f
-	}
-	if before != nil {
-		return before.AcknowledgementID, true, nil
+	pending := encode(record{State: statePending, Fingerprint: digest, Owner: protocol.NewMessageID()})
+	before, stale, f := c.claimChannel(ctx, name, digest, pending)
+	switch {
+	case before != nil:
+		return *before, true, nil
+	case f != nil && stale != nil && c.keptOnce(e):
+		pending = stale
+	case f != nil:
+		return accepted, false, f
 	}
 	settled := false
 	defer func() {
@@ -83,44 +110,54 @@ func (c *call) publishOnce(ctx context.Context, e realtime.Event, key, ack strin
 	}()
 	run, cancel := context.WithTimeout(context.WithoutCancel(ctx), runTimeout)
 	defer cancel()
-	if err := c.live.Publish(run, c.app, e); err != nil {
-		return "", false, c.unpublished(err)
+	r, err := c.live.Publish(run, c.app, e)
+	if err != nil {
+		return accepted, false, c.unpublished(err)
 	}
-	settled = true
-	c.settle(name, pending, encode(record{State: stateCommitted, Fingerprint: digest, Receipt: &receipt{ack}}))
-	return ack, false, nil
+	settled, accepted = true, receiptOf(r)
+	c.settle(name, pending, encode(record{State: stateCommitted, Fingerprint: digest, Receipt: &accepted}))
+	return accepted, false, nil
+}
+
+// keptOnce reports whether the history of the channel takes an event with a key once,
+// whoever publishes it. A claim that stays pending is then no reason to refuse the event:
+// the node that has made it may have been killed, perhaps after it had kept the event.
+func (c *call) keptOnce(e realtime.Event) bool {
+	s := c.settings()
+	return s.Drivers.History != nil && !s.History.Deliver && (e.Extras == nil || !e.Extras.Ephemeral) && c.live.HistoryPolicy(c.app, e.Channel).Enabled
 }
 
 // claimChannel takes the claim, or gives the receipt of an earlier publish. It
-// waits while an equal one is pending.
-func (c *call) claimChannel(ctx context.Context, name, digest string, pending []byte) (*receipt, *failure) {
+// waits while an equal one is pending, and gives that if it stays so.
+func (c *call) claimChannel(ctx context.Context, name, digest string, pending []byte) (before *receipt, stale []byte, f *failure) {
 	cache := c.settings().Drivers.Cache
 	for try := 0; ; try++ {
 		won, err := cache.SetIfAbsent(ctx, name, pending, c.keyTTL())
 		if err != nil {
-			return nil, c.cacheDown(err)
+			return nil, nil, c.cacheDown(err)
 		}
 		if won {
-			return nil, nil
+			return nil, nil, nil
 		}
 		value, err := cache.Get(ctx, name)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return nil, c.cacheDown(err)
+			return nil, nil, c.cacheDown(err)
 		}
-		if err == nil {
+		if stale = nil; err == nil {
+			stale = value
 			known, err := decodeRecord(value)
 			switch {
 			case err != nil:
-				return nil, c.cacheDown(err)
+				return nil, nil, c.cacheDown(err)
 			case known.Fingerprint != digest:
-				return nil, errConflict
+				return nil, nil, errConflict
 			case known.State == stateCommitted:
-				return known.Receipt, nil
+				return known.Receipt, nil, nil
 			}
 		}
 		if try == pendingTries || !wait.For(ctx, pendingPause) {
 			c.settings().Log.Info("an equal publish is still pending", zap.String("app", c.app.ID))
-			return nil, errClaimPending
+			return nil, stale, errClaimPending
 		}
 	}
 }
@@ -132,12 +169,20 @@ func claimName(app, channel, key string) string {
 }
 
 // fingerprint tells whether two events are the same one: channel, name, the
-// value of data and the excluded socket.
+// value of data, the excluded socket, and what is for V2 sockets.
 func fingerprint(e realtime.Event) string {
 	h := sha256.New()
 	data, _ := textOf(e.Data)
 	for _, part := range [...]string{e.Channel, e.Name, data, e.Except} {
 		addPart(h, part)
+	}
+	for _, t := range e.Tags {
+		addPart(h, t.Key)
+		addPart(h, t.Value)
+	}
+	if e.Extras != nil {
+		addPart(h, "extras")
+		addPart(h, string(e.Extras.JSON))
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -1,8 +1,13 @@
 package rest
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/storage/memory"
 )
 
 // Checklist: http-api 71, 72, 73
@@ -72,5 +77,40 @@ func TestPendingMessageID(t *testing.T) {
 	(<-second).is(t, 200, receipt)
 	if got := adapter.count.Load(); got != 1 {
 		t.Errorf("%d publishes", got)
+	}
+}
+
+// A claim of a node that was killed keeps nobody from publishing where the history takes
+// the event once: it is accepted as what it was, or now.
+func TestClaimOfKilledNode(t *testing.T) {
+	t.Parallel()
+	for _, kept := range []bool{true, false} {
+		var drivers realtime.Drivers
+		n := newNode(t, testApp(), func(s *realtime.Settings) {
+			s.Drivers.History, s.History.Enabled = memory.NewHistory(0), true
+			drivers = s.Drivers
+		})
+		s := n.connect().subscribe("c")
+		text := body("name", "e", "channel", "c", "data", "x", "message_id", "m")
+		key := claimName("app-id", "c", "m")
+		if kept {
+			n.post("events", text).is(t, 200, `{"channels":{"c":{"acknowledgement_id":"m"}}}`)
+			if err := drivers.Cache.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pending := encode(record{State: statePending, Owner: "killed", Fingerprint: fingerprint(realtime.Event{Channel: "c", Name: "e", Data: json.RawMessage(`"x"`)})})
+		if won, err := drivers.Cache.SetIfAbsent(t.Context(), key, pending, time.Minute); !won || err != nil {
+			t.Fatal(won, err)
+		}
+		for range 2 {
+			n.post("events", text).is(t, 200, `{"channels":{"c":{"acknowledgement_id":"m"}}}`)
+		}
+		if got := len(s.settle("c").events("e")); got != 1 {
+			t.Errorf("kept before %v: %d deliveries", kept, got)
+		}
+		if value, err := drivers.Cache.Get(t.Context(), key); err != nil || !strings.Contains(string(value), stateCommitted) {
+			t.Errorf("kept before %v: the claim is %s, %v", kept, value, err)
+		}
 	}
 }

@@ -54,7 +54,10 @@ var (
 	errContentType   = unsupportedType.with("Expected request with `Content-Type: application/json`")
 	errKeyEmpty      = invalidInput.with("Idempotency key must not be empty")
 	errConflict      = invalidInput.with("idempotency key was already used with a different payload")
+	errRevokeNothing = invalidInput.with("revocation requires jti or client_id")
+	errRevocation    = storeDown.with("The revocation could not be kept and passed on to all nodes; repeat it")
 	errEventTooLarge = payloadTooLarge.with("The event is larger than can be carried to all nodes")
+	errHistoryFull   = backpressure.with("More events wait to be kept than can be kept at once")
 	errClaimPending  = backpressure.with("idempotent publish is still in progress")
 )
 
@@ -62,12 +65,20 @@ var (
 type failure struct {
 	kind
 	text string
+	// number is for clients of AI messages, zero for none.
+	number int
 }
 
 // maxText bounds what a refusal repeats of the request.
 const maxText = 512
 
-func (k kind) with(text string) *failure { return &failure{k, text} }
+func (k kind) with(text string) *failure { return &failure{kind: k, text: text} }
+
+// numbered is the refusal with a number for clients of AI messages.
+func (f *failure) numbered(n int) *failure {
+	f.number = n
+	return f
+}
 
 // after is the refusal with a longer Retry-After.
 func (f *failure) after(seconds int) *failure {
@@ -86,7 +97,13 @@ func (f *failure) write(w http.ResponseWriter) int {
 	b = protocol.AppendString(b, bounded(f.text))
 	b = append(b, `,"code":"`...)
 	b = append(b, f.code...)
-	b = append(b, `","status":`...)
+	if f.number != 0 {
+		b = append(b, `","ai_code":`...)
+		b = strconv.AppendInt(b, int64(f.number), 10)
+		b = append(b, `,"status":`...)
+	} else {
+		b = append(b, `","status":`...)
+	}
 	b = strconv.AppendInt(b, int64(f.status), 10)
 	return writeJSON(w, f.status, append(b, '}'))
 }

@@ -1,14 +1,14 @@
 package rest
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
-// event is one event of a request, as it was sent. Members of V2 alone (tags,
-// delta, the rest of extras) must have their form and are not kept: V1 sockets
-// never see them.
+// event is one event of a request, as it was sent.
 type event struct {
 	name string
 	// data is part of the body; nil when it is absent.
@@ -24,10 +24,19 @@ type event struct {
 	info     attributes
 	hasInfo  bool
 
-	key, messageID, extrasKey optional
+	// tags, extras and full are for V2 sockets. extras, and push in it, are parts of the
+	// body, nil when they are absent.
+	tags         protocol.Tags
+	extras, push []byte
+	full         bool
 
-	// acks are the acknowledgement ids by channel, once published.
-	acks []string
+	key, messageID, extrasKey optional
+	// once names the event in requests that repeat this one with the key in its header.
+	// It is "" without such a key.
+	once string
+
+	// acks are what was accepted, by channel, once published.
+	acks []receipt
 }
 
 // optional is a text that may be absent.
@@ -59,7 +68,7 @@ func (e *event) reset() {
 	*e = event{channels: emptied(e.channels), acks: emptied(e.acks)}
 }
 
-func emptied(list []string) []string {
+func emptied[T any](list []T) []T {
 	if cap(list) > keepNames {
 		return nil
 	}
@@ -106,8 +115,9 @@ func (e *event) take(name, value []byte, maxChannels int) *failure {
 	case "message_id":
 		return e.messageID.take("message_id", value)
 	case "tags":
-		return checkMap("tags", value, isText, "strings")
+		return e.takeTags(value)
 	case "delta":
+		e.full = string(value) == "false"
 		return checkForm("delta", value, isBool, "a boolean")
 	case "extras":
 		return e.takeExtras(value)
@@ -147,14 +157,34 @@ func (e *event) takeInfo(value []byte) *failure {
 	return nil
 }
 
+// takeTags keeps the tags, sorted by key. Of a repeated key the last counts.
+func (e *event) takeTags(value []byte) *failure {
+	e.tags = nil
+	if f := checkMap("tags", value, isText, "strings"); f != nil || isNull(value) {
+		return f
+	}
+	members := walk(value)
+	for name, value, ok := members.member(); ok; name, value, ok = members.member() {
+		text, _ := textOf(value)
+		i, twice := slices.BinarySearchFunc(e.tags, string(name), func(t protocol.Tag, key string) int { return cmp.Compare(t.Key, key) })
+		if twice {
+			e.tags[i].Value = text
+		} else {
+			e.tags = slices.Insert(e.tags, i, protocol.Tag{Key: string(name), Value: text})
+		}
+	}
+	return nil
+}
+
 // takeExtras checks the form of extras and keeps the idempotency key, in either
 // of the spellings that publishers use.
 func (e *event) takeExtras(value []byte) *failure {
-	e.extrasKey = optional{}
+	e.extrasKey, e.extras, e.push = optional{}, nil, nil
 	if f := checkForm("extras", value, isObject, "an object"); f != nil || isNull(value) {
 		return f
 	}
 	var snake optional
+	e.extras = value
 	members := walk(value)
 	for name, value, ok := members.member(); ok; name, value, ok = members.member() {
 		var f *failure
@@ -167,8 +197,13 @@ func (e *event) takeExtras(value []byte) *failure {
 			f = checkMap("extras.headers", value, isScalar, "strings, numbers or booleans")
 		case "ephemeral", "echo":
 			f = checkForm("extras."+string(name), value, isBool, "a boolean")
-		case "push", "ai":
-			f = checkForm("extras."+string(name), value, isObject, "an object")
+		case "push":
+			f = checkForm("extras.push", value, isObject, "an object")
+			if e.push = value; isNull(value) {
+				e.push = nil
+			}
+		case "ai":
+			f = checkForm("extras.ai", value, isObject, "an object")
 		}
 		if f != nil {
 			return f

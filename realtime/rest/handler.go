@@ -60,6 +60,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, clientIP str
 func (h *Handler) serveApps(w http.ResponseWriter, r *http.Request, rest, clientIP string) {
 	app, tail, _ := strings.Cut(rest, "/")
 	rt, param := match(tail)
+	if rt == nil {
+		rt = messageRoute(r.Method, tail)
+	}
+	if rt == nil {
+		rt, param = pushRoute(tail)
+	}
 	if app == "" || rt == nil {
 		writeNotFound(w)
 		return
@@ -70,6 +76,10 @@ func (h *Handler) serveApps(w http.ResponseWriter, r *http.Request, rest, client
 		return
 	}
 	defer live.Release()
+	if rt == routePush && live.Settings.PushAPI == nil {
+		writeNotFound(w)
+		return
+	}
 	h.corsOf(live.Settings).apply(w, r, rt)
 	switch {
 	case r.Method == http.MethodOptions:
@@ -84,7 +94,11 @@ func (h *Handler) serveApps(w http.ResponseWriter, r *http.Request, rest, client
 		return
 	}
 	c := newCall(h, live, w, r)
-	c.serve(rt, app, param)
+	if rt == routePush {
+		c.serveSigned(live.Settings.PushAPI, app, param)
+	} else {
+		c.serve(rt, app, param)
+	}
 	c.free()
 }
 

@@ -38,8 +38,8 @@ type Report struct {
 	// Status sums it up: ERROR when a critical dependency fails, DEGRADED when
 	// another one does, DRAINING while the hub refuses connections.
 	Status Status `json:"status"`
-	// Dependencies are app_manager, adapter, cache, queue and rate_limiter, as far as
-	// the hub has them and needs them.
+	// Dependencies are app_manager, adapter, cache, queue, rate_limiter and history, as
+	// far as the hub has them and needs them.
 	Dependencies map[string]Dependency `json:"dependencies"`
 }
 
@@ -98,6 +98,18 @@ func dependencies(s *realtime.Settings, app string) []dependency {
 		// Unless it lets everything through meanwhile, nobody gets in without it.
 		list = append(list, dependency{"rate_limiter", !s.Rate.FailOpen, func(ctx context.Context, s *realtime.Settings) error {
 			return checkDriver(ctx, s.Drivers.RateLimiter)
+		}})
+	}
+	if d.History != nil {
+		// Unless events are delivered all the same, none is accepted without it.
+		list = append(list, dependency{"history", !s.History.Deliver, func(ctx context.Context, s *realtime.Settings) error {
+			return checkDriver(ctx, s.Drivers.History)
+		}})
+	}
+	if _, known := s.Push.(storage.Checker); known {
+		// Events without a notification go out without it.
+		list = append(list, dependency{"push", false, func(ctx context.Context, s *realtime.Settings) error {
+			return checkDriver(ctx, s.Push)
 		}})
 	}
 	return list

@@ -3,7 +3,6 @@ package rest
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/internal/wait"
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -119,7 +119,7 @@ func (c *call) once(key, busy string, run func(context.Context) ([]byte, *failur
 // claim takes key for this call. mine is nil when another has answered already.
 func (c *call) claim(key, busy string) (mine, answer []byte, f *failure) {
 	ctx, cache := c.r.Context(), c.settings().Drivers.Cache
-	mine = []byte(claimMark + ":" + newID())
+	mine = []byte(claimMark + ":" + protocol.NewMessageID())
 	for try := 0; ; try++ {
 		won, err := cache.SetIfAbsent(ctx, key, mine, c.keyTTL())
 		if err != nil {
@@ -164,19 +164,4 @@ func (c *call) settle(key string, mine, answer []byte) {
 func (c *call) cacheDown(err error) *failure {
 	c.settings().Log.Error("idempotency keys", zap.String("app", c.app.ID), zap.Error(err))
 	return errIdempotency
-}
-
-// newID draws a random UUID, version 4.
-func newID() string {
-	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails
-	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	var b [36]byte
-	hex.Encode(b[:8], u[:4])
-	hex.Encode(b[9:13], u[4:6])
-	hex.Encode(b[14:18], u[6:8])
-	hex.Encode(b[19:23], u[8:10])
-	hex.Encode(b[24:], u[10:])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
 }

@@ -42,7 +42,7 @@ func (c *call) events() ([]byte, *failure) {
 	if f := c.checkKey(key); f != nil {
 		return nil, f
 	}
-	c.keyed = true
+	c.keyed, e.once = true, "event:"+key
 	answer, _, f := c.once(c.cacheKey("idempotency", key), eventBusy, func(ctx context.Context) ([]byte, *failure) {
 		return c.publishEvent(ctx, e)
 	})
@@ -80,27 +80,29 @@ func (c *call) publish(ctx context.Context, e *event) *failure {
 	if f != nil {
 		return f
 	}
+	extras, f := c.extras(e)
+	if f != nil {
+		return f
+	}
 	e.channels = distinct(e.channels)
 	key, claimed := e.claimKey()
 	claimed = claimed && c.idempotent()
+	one := realtime.Event{Name: e.name, Data: data, Except: e.socketID, Tags: e.tags, Extras: extras, Full: e.full}
+	if claimed {
+		one.Once = key
+	}
+	if f := c.push(ctx, e, one); f != nil {
+		return f
+	}
 	var first *failure
 	repeated := false
-	for _, name := range e.channels {
-		var ack string
+	for i, name := range e.channels {
+		one.Channel, one.MessageID = name, ""
 		if e.asks() || claimed {
-			ack = e.ackID()
+			one.MessageID = e.ackID(i)
 		}
-		f := c.checkChannel(name)
-		if f == nil {
-			one := realtime.Event{Channel: name, Name: e.name, Data: data, Except: e.socketID}
-			if claimed {
-				var known bool
-				ack, known, f = c.publishOnce(ctx, one, key, ack)
-				repeated = repeated || known
-			} else if err := c.live.Publish(ctx, c.app, one); err != nil {
-				f = c.unpublished(err)
-			}
-		}
+		ack, known, f := c.publishOne(ctx, e, one)
+		repeated = repeated || known
 		if first == nil {
 			first = f
 		}
@@ -112,11 +114,50 @@ func (c *call) publish(ctx context.Context, e *event) *failure {
 	return first
 }
 
+// publishOne sends an event to one channel. known says that it was there before.
+func (c *call) publishOne(ctx context.Context, e *event, one realtime.Event) (ack receipt, known bool, f *failure) {
+	if f := c.checkChannel(one.Channel); f != nil {
+		return ack, false, f
+	}
+	if one.Once != "" {
+		ack, known, f = c.publishOnce(ctx, one, one.Once)
+	} else if accepted, err := c.live.Publish(ctx, c.app, one); err != nil {
+		f = c.unpublished(err)
+	} else {
+		ack = receiptOf(accepted)
+	}
+	if f == nil && !known {
+		c.tellRules(e, one)
+	}
+	return ack, known, f
+}
+
+// extras are those that V2 sockets get, nil for none.
+func (c *call) extras(e *event) (*protocol.Extras, *failure) {
+	if e.extras == nil {
+		return nil, nil
+	}
+	s := &c.settings().Extras
+	extras, err := protocol.ParseExtras(e.extras, protocol.ExtrasRules{Ephemeral: s.Ephemeral, Echo: s.Echo})
+	if err != nil {
+		return nil, invalidInput.with(err.Error())
+	}
+	if extras.JSON == nil {
+		return nil, nil
+	}
+	return extras, nil
+}
+
 // unpublished is the refusal of an event that could not be published. What does not
 // fit into the adapter or the cache will not do so later.
 func (c *call) unpublished(err error) *failure {
-	if errors.Is(err, storage.ErrTooLarge) {
+	switch {
+	case errors.Is(err, storage.ErrTooLarge):
 		return errEventTooLarge
+	case errors.Is(err, storage.ErrFull):
+		return errHistoryFull
+	case errors.Is(err, realtime.ErrOtherContent):
+		return errConflict
 	}
 	return c.internal("publishing an event", err)
 }
@@ -131,8 +172,7 @@ func (c *call) checkChannel(name string) *failure {
 // appendAck appends the acknowledgement of channel i and what was asked about
 // it. A count that cannot be had is left out.
 func (c *call) appendAck(ctx context.Context, dst []byte, e *event, i int) []byte {
-	dst = append(dst, `{"acknowledgement_id":`...)
-	dst = protocol.AppendString(dst, e.acks[i])
+	dst = e.acks[i].append(append(dst, '{'))
 	if e.info.userCount || e.info.subscriptionCount {
 		if state, err := c.live.Channel(ctx, c.app, e.channels[i]); err == nil {
 			dst = appendCounts(dst, state, e.info)
@@ -155,13 +195,14 @@ func appendCounts(dst []byte, state realtime.ChannelState, info attributes) []by
 	return dst
 }
 
-// ackID is the acknowledgement of one channel: the client's own id of the
-// message, else a new one.
-func (e *event) ackID() string {
-	if e.messageID.text != "" {
+// ackID is the acknowledgement of channel i, by which V2 sockets know the message
+// too: on the first channel the client's own id of the message, else a new one.
+// Clients take two messages with one id for the same.
+func (e *event) ackID(i int) string {
+	if e.messageID.text != "" && i == 0 {
 		return e.messageID.text
 	}
-	return newID()
+	return protocol.NewMessageID()
 }
 
 // distinct drops channels that are named twice, in place: an event reaches a

@@ -28,6 +28,16 @@ var (
 	routeConnections = &route{http.MethodGet, allowRead, (*call).connections}
 	routeTerminate   = &route{http.MethodPost, allowWrite, (*call).terminate}
 	routeReconnect   = &route{http.MethodPost, allowWrite, (*call).reconnect}
+	routeRevocations = &route{http.MethodPost, allowWrite, (*call).revoke}
+
+	routeHistory          = &route{http.MethodGet, allowRead, (*call).history}
+	routeHistoryState     = &route{http.MethodGet, allowRead, (*call).historyState}
+	routeHistoryReset     = &route{http.MethodPost, allowWrite, (*call).resetHistory}
+	routeHistoryPurge     = &route{http.MethodPost, allowWrite, (*call).purgeHistory}
+	routePresence         = &route{http.MethodGet, allowRead, (*call).presenceHistory}
+	routePresenceState    = &route{http.MethodGet, allowRead, (*call).presenceHistoryState}
+	routePresenceReset    = &route{http.MethodPost, allowWrite, (*call).resetPresenceHistory}
+	routePresenceSnapshot = &route{http.MethodGet, allowRead, (*call).presenceSnapshot}
 )
 
 // match finds the endpoint of a path below /apps/{app}/, still escaped, and the
@@ -42,6 +52,8 @@ func match(tail string) (rt *route, param string) {
 		return routeChannels, ""
 	case "connections":
 		return routeConnections, ""
+	case "revocations":
+		return routeRevocations, ""
 	}
 	collection, rest, _ := strings.Cut(tail, "/")
 	param, action, _ := strings.Cut(rest, "/")
@@ -53,6 +65,22 @@ func match(tail string) (rt *route, param string) {
 		return routeChannel, param
 	case "channels/users":
 		return routeMembers, param
+	case "channels/history":
+		return routeHistory, param
+	case "channels/history/state":
+		return routeHistoryState, param
+	case "channels/history/reset":
+		return routeHistoryReset, param
+	case "channels/history/purge":
+		return routeHistoryPurge, param
+	case "channels/presence/history":
+		return routePresence, param
+	case "channels/presence/history/state":
+		return routePresenceState, param
+	case "channels/presence/history/reset":
+		return routePresenceReset, param
+	case "channels/presence/history/snapshot":
+		return routePresenceSnapshot, param
 	case "users/terminate_connections":
 		return routeTerminate, param
 	case "users/force_reconnect":
@@ -62,6 +90,9 @@ func match(tail string) (rt *route, param string) {
 }
 
 func (rt *route) allows(method string) bool {
+	if rt == routePush {
+		return method == http.MethodGet || method == http.MethodHead || method == http.MethodPost || method == http.MethodDelete
+	}
 	return method == rt.method || rt.reads() && method == http.MethodHead
 }
 

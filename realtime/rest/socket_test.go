@@ -81,7 +81,7 @@ func (n *node) connect() *socket {
 		n.t.Fatal(e)
 	}
 	s.conn = conn
-	n.t.Cleanup(conn.Disconnect)
+	n.t.Cleanup(func() { conn.Disconnect(true) })
 	return s
 }
 
@@ -159,8 +159,8 @@ func (s *socket) settle(channel string) *socket {
 		s.n.t.Fatal(err)
 	}
 	defer live.Release()
-	marker := "marker-" + newID()
-	if err := live.Publish(context.Background(), testApp(), realtime.Event{Channel: channel, Name: marker, Data: json.RawMessage(`""`)}); err != nil {
+	marker := "marker-" + protocol.NewMessageID()
+	if _, err := live.Publish(context.Background(), testApp(), realtime.Event{Channel: channel, Name: marker, Data: json.RawMessage(`""`)}); err != nil {
 		s.n.t.Fatal(err)
 	}
 	s.wait(marker)

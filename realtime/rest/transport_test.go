@@ -42,6 +42,7 @@ func TestHTTP002WrongMethod(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/apps/app-id/events":                         "POST, OPTIONS",
 		"/apps/app-id/batch_events":                   "POST, OPTIONS",
+		"/apps/app-id/revocations":                    "POST, OPTIONS",
 		"/apps/app-id/channels":                       "GET, HEAD, OPTIONS",
 		"/apps/app-id/channels/x":                     "GET, HEAD, OPTIONS",
 		"/apps/app-id/channels/x/users":               "GET, HEAD, OPTIONS",

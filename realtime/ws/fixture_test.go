@@ -172,7 +172,7 @@ func (s *server) publish(channel, data string) {
 		return
 	}
 	defer live.Release()
-	if err := live.Publish(context.Background(), s.app, realtime.Event{Channel: channel, Name: "e", Data: json.RawMessage(data)}); err != nil {
+	if _, err := live.Publish(context.Background(), s.app, realtime.Event{Channel: channel, Name: "e", Data: json.RawMessage(data)}); err != nil {
 		s.t.Error(err)
 	}
 }

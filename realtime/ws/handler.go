@@ -43,7 +43,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientI
 		refuse(w, http.StatusServiceUnavailable, "no configuration")
 		return
 	}
-	release, ok := h.precheck(w, r, live, clientIP)
+	terms, release, ok := h.precheck(w, r, live, clientIP)
 	live.Release()
 	if !ok {
 		return
@@ -54,12 +54,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientI
 		live.Settings.Log.Debug("upgrade failed", zap.String("client_ip", clientIP), zap.Error(err))
 		return
 	}
-	s.release = release
+	s.release, s.format = release, terms.Format
 	conn, e := h.hub.Connect(r.Context(), s, realtime.Handshake{
 		Key:       key,
 		Origin:    r.Header.Get("Origin"),
 		ClientIP:  clientIP,
-		Token:     protocol.HasToken(r.URL.RawQuery),
+		Terms:     terms,
 		KeepAlive: keepAlive(r),
 	})
 	if e != nil {
@@ -71,33 +71,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientI
 
 // precheck does the checks that are answered with HTTP, and takes the slot of
 // the client address.
-func (h *Handler) precheck(w http.ResponseWriter, r *http.Request, live realtime.Live, clientIP string) (release func(), ok bool) {
+func (h *Handler) precheck(w http.ResponseWriter, r *http.Request, live realtime.Live, clientIP string) (terms protocol.Terms, release func(), ok bool) {
 	d, limited, err := live.AllowUpgrade(r.Context(), clientIP)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "Rate limiter backend unavailable.")
-		return nil, false
+		return terms, nil, false
 	}
 	if limited && !tellRate(w, d) {
-		return nil, false
+		return terms, nil, false
 	}
-	version, err := protocol.Negotiate(r.URL.RawQuery)
-	if err == nil && version == protocol.V2 {
-		err = protocol.ErrUnsupportedV2
-	}
-	if err != nil {
+	if terms, err = protocol.Negotiate(r.URL.RawQuery); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
-		return nil, false
+		return terms, nil, false
 	}
 	if status, text := badUpgrade(r); status != 0 {
 		if status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", http.MethodGet)
 		}
 		refuse(w, status, text)
-		return nil, false
+		return terms, nil, false
 	}
 	if h.hub.Draining() {
 		refuse(w, http.StatusServiceUnavailable, "Server shutting down")
-		return nil, false
+		return terms, nil, false
 	}
 	release, ok, err = live.TakeSlot(r.Context(), clientIP)
 	switch {
@@ -107,7 +103,7 @@ func (h *Handler) precheck(w http.ResponseWriter, r *http.Request, live realtime
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusTooManyRequests, "Too many connections from this address")
 	}
-	return release, ok && err == nil
+	return terms, release, ok && err == nil
 }
 
 // badUpgrade reports what is wrong with the headers of an upgrade request.

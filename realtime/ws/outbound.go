@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"net"
 	"sync"
@@ -31,6 +32,7 @@ type outbound struct {
 	writing bool      // the writer runs
 	since   time.Time // when it took what it writes now
 	closing bool      // nothing more is taken
+	away    bool      // closed by the server with a code that means "do not come back"
 	shut    bool      // the connection is closed
 	grace   *time.Timer
 }
@@ -71,8 +73,8 @@ func (s *socket) DeliverPieces(pieces []realtime.Piece) {
 		size += len(p.Frame)
 	}
 	joined := make([]byte, 0, size)
-	for _, p := range pieces {
-		if p.Off == nil || !p.Off.Load() {
+	for i := range pieces {
+		if p := &pieces[i]; !p.Withdrawn() {
 			joined = append(joined, p.Frame...)
 			frames++
 		}
@@ -91,8 +93,12 @@ func (s *socket) Silence(off *atomic.Bool) {
 	s.out.mu.Unlock()
 }
 
-// Ping sends a control ping.
-func (s *socket) Ping() { s.Send(protocol.Frame{0x89, 0}) }
+// Ping sends a control ping with a nonce of 8 bytes.
+func (s *socket) Ping() {
+	f := protocol.Frame{0x89, 8, 0, 0, 0, 0, 0, 0, 0, 0}
+	_, _ = rand.Read(f[2:]) // never fails
+	s.Send(f)
+}
 
 // push writes b at once or queues it. It reports false when the queue is full
 // and the socket must be closed. The caller holds out.mu.
@@ -113,7 +119,7 @@ func (s *socket) push(b []byte, frames int, droppable bool) bool {
 	// The rest of a half-written frame must follow, whatever the bounds. One frame
 	// larger than the bound may wait alone.
 	if limits := s.hub.SocketSettings(); o.bytes > 0 && o.over(limits, len(b)) {
-		if droppable && limits.DropWhenFull {
+		if droppable && limits.DropWhenFull && !s.lossless() {
 			s.dropped(frames)
 			return true
 		}
@@ -228,9 +234,36 @@ func (s *socket) writeJoined(queue [][]byte, buffer []byte, timeout time.Duratio
 }
 
 // Close sends an error frame and a close frame of equal code and ends the socket
-// when they are written.
+// when they are written. Codes below 4000 are those of WebSocket itself, which have no
+// error frame.
 func (s *socket) Close(e *protocol.Error) {
-	s.finish(append(append([]byte(nil), protocol.ErrorFrame(e)...), protocol.CloseFrame(e.Code, e.Message)...))
+	var last []byte
+	if e.Code >= 4000 {
+		o := *protocol.ErrorMessage(e)
+		if s.format != protocol.FormatV1 {
+			o.MessageID = protocol.NewMessageID()
+		}
+		last = append(last, o.Frame(s.format)...)
+	}
+	if e.Code >= 4000 && e.Code < 4100 {
+		s.out.mu.Lock()
+		s.out.away = true
+		s.out.mu.Unlock()
+	}
+	s.finish(append(last, protocol.CloseFrame(e.Code, e.Message)...))
+}
+
+// sentAway reports whether the server has told the client not to come back.
+func (o *outbound) sentAway() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.away
+}
+
+// lossless reports whether nothing may be dropped.
+func (s *socket) lossless() bool {
+	c := s.conn.Load()
+	return c != nil && c.Lossless()
 }
 
 // overflow closes a socket that is too slow. What waits for it is discarded.

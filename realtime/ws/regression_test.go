@@ -156,7 +156,7 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Deliver(protocol.TextFrame([]byte("late")), 1, nil)
-	s.Send(protocol.PingFrame)
+	s.Send(protocol.Ping.Frame(protocol.FormatV1))
 	s.Close(protocol.ErrShutdown)
 	s.Ping()
 	got := make([]byte, len(answer))

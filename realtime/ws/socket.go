@@ -25,7 +25,11 @@ type socket struct {
 	raw      net.Conn
 	fd       int // for direct writes and readiness; -1 when there is none
 	early    []byte
-	portable bool       // reads with a waiting goroutine
+	portable bool // reads with a waiting goroutine
+	// graceful says that the client has taken its leave, or that the server has sent it
+	// away. Only the reading goroutine changes it.
+	graceful bool
+	format   protocol.Format
 	opening  *handshake // until the response is written
 	release  func()
 	watch    watch
@@ -106,6 +110,8 @@ type message struct{ text []byte }
 func (s *socket) readMessage() bool {
 	kind, r, err := s.ws.NextReader()
 	if err != nil {
+		var closed *websocket.CloseError
+		s.graceful = errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure
 		return false
 	}
 	m := messages.Get().(*message)
@@ -114,7 +120,7 @@ func (s *socket) readMessage() bool {
 			messages.Put(m)
 		}
 	}()
-	m.text, err = readText(m.text[:0], r, kind == websocket.TextMessage)
+	m.text, err = readText(m.text[:0], r, kind == websocket.TextMessage && !s.format.Binary())
 	switch {
 	case errors.Is(err, errNotUTF8):
 		s.closeWith(protocol.CloseInvalidUTF8, "invalid UTF-8")
@@ -192,7 +198,7 @@ func (s *socket) end() {
 		defer s.release()
 	}
 	if c := s.conn.Load(); c != nil {
-		c.Disconnect()
+		c.Disconnect(s.graceful || s.out.sentAway())
 	}
 }
 

@@ -80,12 +80,12 @@ func TestRefusalsAreAnErrorAndAClose(t *testing.T) {
 	})
 }
 
-// Checklist: protocol 4, 5, 23, 24
+// Checklist: protocol 4, 5, 7, 23, 24
 func TestHTTPRefusals(t *testing.T) {
 	s := newServer(t, false, func(_ *storage.App, s *realtime.Settings) {
 		s.Rate = realtime.RateSettings{Upgrades: realtime.Rate{Max: 8, Window: time.Minute}}
 	})
-	for query, want := range map[string]int{"protocol=256": 400, "protocol=": 400, "echo_messages=yes": 400, "protocol=2": 400} {
+	for query, want := range map[string]int{"protocol=256": 400, "protocol=": 400, "echo_messages=yes": 400, "protocol=2&format=xml": 400} {
 		_, resp, err := s.tryDial(strings.Split(s.url(), "?")[0]+"?"+query, nil)
 		if err == nil || resp == nil || resp.StatusCode != want {
 			t.Errorf("%s: %v", query, resp)

@@ -3,31 +3,19 @@ package dynamodb
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// callTimeout bounds one call with all that it asks for, but for listing, where it
-// bounds each page.
-const callTimeout = 10 * time.Second
-
 // AppManager keeps apps in a table of DynamoDB.
 type AppManager struct {
-	client *dynamodb.Client
-	http   *http.Client
-	place  string // for errors
-	table  string
-	open   context.Context // ends with Close
-	end    context.CancelFunc
+	*link
 	storage.AppNotes
 }
 
@@ -35,58 +23,11 @@ type AppManager struct {
 // can be used, at most for OpenTimeout. The logger may be nil.
 func OpenAppManager(ctx context.Context, o Options, log *zap.Logger) (*AppManager, error) {
 	o = o.withDefaults()
-	if err := o.check(); err != nil {
+	l, err := o.open(ctx, "app manager", appTable)
+	if err != nil {
 		return nil, err
 	}
-	client, connections, err := o.connect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.place(), err)
-	}
-	m := &AppManager{
-		client: client, http: connections, place: o.place(), table: o.Table,
-		AppNotes: storage.AppNotes{Store: o.place(), Log: log},
-	}
-	m.open, m.end = context.WithCancel(context.Background())
-	ctx, cancel := context.WithTimeout(ctx, OpenTimeout)
-	defer cancel()
-	if err := m.prepare(ctx); err != nil {
-		_ = m.Close()
-		return nil, fmt.Errorf("%s: %w", o.place(), err)
-	}
-	return m, nil
-}
-
-// bounded is the context of something that is asked for: it ends with that of the
-// caller, after callTimeout and with Close.
-func (m *AppManager) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	stop := context.AfterFunc(m.open, cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-	}
-}
-
-// begin begins a call. It is an error if that makes no sense any more.
-func (m *AppManager) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if m.open.Err() != nil || ctx.Err() != nil {
-		return nil, nil, m.fail(ctx, ctx.Err())
-	}
-	ctx, cancel := m.bounded(ctx)
-	return ctx, cancel, nil
-}
-
-// fail names the place of an error, or says that it is not the store's.
-func (m *AppManager) fail(ctx context.Context, err error) error {
-	switch {
-	case m.open.Err() != nil:
-		return fmt.Errorf("app manager: %w", storage.ErrClosed)
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", m.place, ctx.Err())
-	}
-	return fmt.Errorf("%s: %w", m.place, cause(err))
+	return &AppManager{link: l, AppNotes: storage.AppNotes{Store: o.place(), Log: log}}, nil
 }
 
 // AppByID finds an app by its id.
@@ -246,32 +187,6 @@ func (m *AppManager) page(ctx context.Context, from item) (items []item, next it
 		return nil, nil, m.fail(ctx, err)
 	}
 	return out.Items, out.LastEvaluatedKey, nil
-}
-
-// Check asks about the table, which needs no right to its content.
-func (m *AppManager) Check(ctx context.Context) error {
-	if m.open.Err() != nil || ctx.Err() != nil {
-		return m.fail(ctx, ctx.Err())
-	}
-	table, err := m.describe(ctx)
-	if err != nil {
-		return m.fail(ctx, err)
-	}
-	switch {
-	case table == nil:
-		return fmt.Errorf("%s: the table is gone", m.place)
-	case table.TableStatus != types.TableStatusActive && table.TableStatus != types.TableStatusUpdating:
-		return fmt.Errorf("%s: the table is %s", m.place, table.TableStatus)
-	}
-	return nil
-}
-
-// Close ends all connections, and the calls that are under way. Later calls are
-// ErrClosed.
-func (m *AppManager) Close() error {
-	m.end()
-	m.http.CloseIdleConnections()
-	return nil
 }
 
 var (

@@ -35,7 +35,8 @@ func flatRow(id, key string) item {
 		"max_connections": number("7"), "max_client_events_per_second": number("8"), "max_event_batch_size": number("9"),
 		"max_read_requests_per_second": str("10"), "enable_client_messages": truth(true), "enable_watchlist_events": truth(false),
 		"allowed_origins": list("https://a.example"), "idempotency": str(`{"enabled":true,"ttl_seconds":30}`),
-		"webhooks": str(`[{"url":"https://a.example"}]`), "connection_recovery": str(`{"enabled":true}`), "max_event_name_length": &types.AttributeValueMemberNULL{Value: true},
+		"webhooks": str(`[{"url":"https://a.example"}]`), "connection_recovery": str(`{"max_buffer_size":50}`),
+		"channel_delta_compression": str(`{"ticker":"fossil"}`), "annotations_enabled": truth(true), "max_event_name_length": &types.AttributeValueMemberNULL{Value: true},
 	}
 }
 
@@ -44,7 +45,7 @@ func TestRowsOfSockudo(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	m := openLogged(t, newTable(t), zap.New(core))
 	write(t, m, flatRow("flat", "kf"))
-	write(t, m, rowOf("policy", "kp", `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`))
+	write(t, m, rowOf("policy", "kp", `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true,"max_buffer_size":50},"channels":{"annotations_enabled":true,"of_later":true}}`))
 	mixed := flatRow("mixed", "km")
 	mixed[attributePolicy] = str(`{"limits":{"max_connections":1}}`)
 	delete(mixed, attributeEnabled) // which means on
@@ -61,7 +62,8 @@ func TestRowsOfSockudo(t *testing.T) {
 		if app.Limits.MaxConnections != 7 || app.Limits.MaxClientEventsPerSecond != 8 || app.Limits.MaxEventBatchSize != 9 ||
 			app.Limits.MaxReadRequestsPerSecond != 10 || app.Limits.MaxEventNameLength != 0 || !app.Enabled ||
 			!app.Features.ClientMessages || app.Features.WatchlistEvents || fmt.Sprint(app.AllowedOrigins) != "[https://a.example]" ||
-			app.Idempotency.Enabled == nil || app.Idempotency.TTL.Seconds() != 30 || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+			app.Idempotency.Enabled == nil || app.Idempotency.TTL.Seconds() != 30 || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" ||
+			app.Recovery.BufferSize != 50 || app.Delta["ticker"].Algorithm != "fossil" || app.Annotations == nil || !*app.Annotations {
 			t.Errorf("flat attributes became %+v", app)
 		}
 	}
@@ -69,14 +71,14 @@ func TestRowsOfSockudo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if app.Limits.MaxConnections != 70 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+	if app.Limits.MaxConnections != 70 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" || app.Recovery.BufferSize != 50 {
 		t.Errorf("the policy became %+v", app)
 	}
 	if app, err = m.AppByKey(t.Context(), "km"); err != nil || app.Limits.MaxConnections != 1 || app.Limits.MaxEventBatchSize != 0 || !app.Enabled {
 		t.Errorf("a policy beside flat attributes became %+v, %v", app, err)
 	}
-	if warned := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); warned != 2 {
-		t.Errorf("the log says %d times that connection_recovery is ignored, want once for each app", warned)
+	if warned := logs.FilterField(zap.Strings("ignored", []string{"channels.of_later"})).Len(); warned != 1 {
+		t.Errorf("the log says %d times that channels.of_later is ignored, want once", warned)
 	}
 }
 

@@ -77,6 +77,16 @@ func put(t *testing.T, m *AppManager, apps ...*storage.App) {
 	}
 }
 
+func openHistory(t *testing.T, o Options) *History {
+	t.Helper()
+	h, err := OpenHistory(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
 // write puts an item as it is, as Sockudo does.
 func write(t *testing.T, m *AppManager, i item) {
 	t.Helper()
@@ -117,4 +127,26 @@ func TestAppManagerOutage(t *testing.T) {
 		put(t, m, apps...)
 		return m
 	})
+}
+
+func TestHistorySuite(t *testing.T) {
+	engine(t)
+	o := newTable(t)
+	storagetest.TestHistory(t, func(t *testing.T) (here, there storage.History) {
+		return openHistory(t, o), openHistory(t, o)
+	})
+}
+
+func TestPushStoreSuite(t *testing.T) {
+	engine(t)
+	o := newTable(t)
+	storagetest.TestPushStore(t, func(t *testing.T) (here, there storage.PushStore) {
+		return openPush(t, o), openPush(t, o)
+	})
+}
+
+func TestPushStoreReopens(t *testing.T) {
+	engine(t)
+	o := newTable(t)
+	storagetest.TestPushStoreReopens(t, func(t *testing.T) storage.PushStore { return openPush(t, o) })
 }

@@ -22,11 +22,22 @@ const (
 	statusPause = 250 * time.Millisecond
 )
 
+// shape is what a table has to be.
+type shape struct {
+	// create is how it is made, without its name.
+	create func() *dynamodb.CreateTableInput
+	// usable reports whether it can be used now. It is an error if it never can.
+	usable func(*types.TableDescription) (bool, error)
+}
+
+// appTable is the table of apps.
+var appTable = shape{createApps, usable}
+
 // describe asks for the table. There may be none.
-func (m *AppManager) describe(ctx context.Context) (*types.TableDescription, error) {
-	ctx, cancel := m.bounded(ctx)
+func (l *link) describe(ctx context.Context) (*types.TableDescription, error) {
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	out, err := m.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &m.table})
+	out, err := l.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &l.table})
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
 		return nil, nil
 	}
@@ -38,16 +49,16 @@ func (m *AppManager) describe(ctx context.Context) (*types.TableDescription, err
 
 // prepare makes the table if there is none, and waits until it can be used. One
 // that is there is not touched, so that reading rights are enough for it.
-func (m *AppManager) prepare(ctx context.Context) error {
+func (l *link) prepare(ctx context.Context, s shape) error {
 	made, state := false, ""
 	for {
-		table, err := m.describe(ctx)
+		table, err := l.describe(ctx)
 		switch {
 		case err != nil && ctx.Err() != nil && state != "": // after waiting for long enough
 		case err != nil:
 			return cause(err)
 		case table == nil && !made:
-			if err := m.create(ctx); err != nil {
+			if err := l.create(ctx, s.create()); err != nil {
 				return fmt.Errorf("making the table: %w", cause(err))
 			}
 			made = true
@@ -55,7 +66,7 @@ func (m *AppManager) prepare(ctx context.Context) error {
 		case table == nil: // the answer is from before it was made
 			state = string(types.TableStatusCreating)
 		default:
-			if ready, err := usable(table); ready || err != nil {
+			if ready, err := s.usable(table); ready || err != nil {
 				return err
 			}
 			state = string(table.TableStatus)
@@ -66,16 +77,25 @@ func (m *AppManager) prepare(ctx context.Context) error {
 	}
 }
 
-// create makes the table as Sockudo has it, paid by request. Another node may do
-// so at the same time.
-func (m *AppManager) create(ctx context.Context) error {
-	ctx, cancel := m.bounded(ctx)
+// create makes the table, paid by request. Another node may do so at the same time.
+func (l *link) create(ctx context.Context, table *dynamodb.CreateTableInput) error {
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
+	table.TableName, table.BillingMode = &l.table, types.BillingModePayPerRequest
+	_, err := l.client.CreateTable(ctx, table)
+	if _, faster := errors.AsType[*types.ResourceInUseException](err); faster {
+		return nil
+	}
+	return err
+}
+
+// createApps is the table as Sockudo has it.
+func createApps() *dynamodb.CreateTableInput {
 	hash := func(name string) []types.KeySchemaElement {
 		return []types.KeySchemaElement{{AttributeName: &name, KeyType: types.KeyTypeHash}}
 	}
-	_, err := m.client.CreateTable(ctx, &dynamodb.CreateTableInput{
-		TableName: &m.table, BillingMode: types.BillingModePayPerRequest, KeySchema: hash(attributeID),
+	return &dynamodb.CreateTableInput{
+		KeySchema: hash(attributeID),
 		AttributeDefinitions: []types.AttributeDefinition{
 			{AttributeName: aws.String(attributeID), AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: aws.String(attributeKey), AttributeType: types.ScalarAttributeTypeS},
@@ -84,22 +104,14 @@ func (m *AppManager) create(ctx context.Context) error {
 			IndexName: aws.String(keyIndex), KeySchema: hash(attributeKey),
 			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
 		}},
-	})
-	if _, faster := errors.AsType[*types.ResourceInUseException](err); faster {
-		return nil
 	}
-	return err
 }
 
-// usable reports whether the table can be used now. It is an error if it never
+// usable reports whether a table of apps can be used now. It is an error if it never
 // can.
 func usable(table *types.TableDescription) (bool, error) {
-	switch table.TableStatus {
-	case types.TableStatusActive, types.TableStatusUpdating:
-	case types.TableStatusCreating:
-		return false, nil
-	default:
-		return false, fmt.Errorf("the table is %s", table.TableStatus)
+	if active, err := active(table); !active {
+		return false, err
 	}
 	if !isHash(table.KeySchema, attributeID) || len(table.KeySchema) != 1 {
 		return false, fmt.Errorf("the table is another one: its key is not %s alone", attributeID)
@@ -114,6 +126,18 @@ func usable(table *types.TableDescription) (bool, error) {
 		return index.IndexStatus == types.IndexStatusActive || index.IndexStatus == types.IndexStatusUpdating, nil
 	}
 	return false, fmt.Errorf("the table has no index %s of the attribute %s; make it, with at least %s in it", keyIndex, attributeKey, attributeID)
+}
+
+// active reports whether a table is there. It is an error if it never is.
+func active(table *types.TableDescription) (bool, error) {
+	switch table.TableStatus {
+	case types.TableStatusActive, types.TableStatusUpdating:
+		return true, nil
+	case types.TableStatusCreating:
+		return false, nil
+	default:
+		return false, fmt.Errorf("the table is %s", table.TableStatus)
+	}
 }
 
 func isHash(schema []types.KeySchemaElement, name string) bool {

@@ -40,6 +40,9 @@ type Options struct {
 	// StaleIfError is how long a record still counts after its TTL while the store
 	// does not answer. Zero means not at all.
 	StaleIfError time.Duration
+	// Read is told each record that has come from the store, unless it is nil. It is
+	// called by whoever has asked, and must not block.
+	Read func(app *storage.App)
 }
 
 func (o Options) withDefaults() Options {

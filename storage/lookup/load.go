@@ -51,12 +51,15 @@ func (c *Apps) query(n name) (app *storage.App, epoch uint64, err error) {
 	defer func() { <-c.slots }()
 	c.mu.Lock()
 	c.queries++
-	epoch = c.epoch
+	epoch, read := c.epoch, c.options.Read
 	c.mu.Unlock()
 	if n.by == byKey {
 		app, err = c.store.AppByKey(ctx, n.text)
 	} else {
 		app, err = c.store.AppByID(ctx, n.text)
+	}
+	if err == nil && read != nil {
+		read(app)
 	}
 	return app, epoch, err
 }

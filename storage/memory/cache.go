@@ -24,10 +24,10 @@ const (
 
 // CacheOptions bounds a Cache.
 type CacheOptions struct {
-	// MaxEntries is the number of keys. Zero means 10000.
+	// MaxEntries is the number of keys, of values and of streams. Zero means 10000.
 	MaxEntries int
-	// MaxBytes is the size of all keys and values, in bytes. Zero means 64 MiB. One
-	// value that does not fit is ErrFull.
+	// MaxBytes is the size of all keys, values and streams, in bytes. Zero means 64 MiB.
+	// One value that does not fit is ErrFull.
 	MaxBytes int64
 }
 
@@ -41,7 +41,8 @@ func (o CacheOptions) withDefaults() CacheOptions {
 	return o
 }
 
-// Cache is a bounded map with a time to live per entry.
+// Cache is a bounded map with a time to live per entry. An entry is a value or a
+// stream.
 //
 // A full cache first drops what has expired, then the least recently used entry.
 // Dropping what expires soonest instead would hit the short-lived entries that
@@ -50,7 +51,8 @@ func (o CacheOptions) withDefaults() CacheOptions {
 type Cache struct {
 	mu      sync.Mutex
 	options CacheOptions
-	entries map[string]*cacheEntry
+	entries map[string]*cacheEntry // the values
+	streams map[string]*cacheEntry
 	expiry  deadlines[*cacheEntry]
 	recent  *list.List // of *cacheEntry, the most recently used first
 	bytes   int64
@@ -59,18 +61,26 @@ type Cache struct {
 
 type cacheEntry struct {
 	deadline
-	key   string
-	value []byte
-	place *list.Element
+	key    string
+	value  []byte
+	stream *stream // in place of a value
+	place  *list.Element
 }
 
-func (e *cacheEntry) size() int64 { return int64(len(e.key) + len(e.value)) }
+func (e *cacheEntry) size() int64 {
+	size := int64(len(e.key) + len(e.value))
+	if e.stream != nil {
+		size += e.stream.size()
+	}
+	return size
+}
 
 // NewCache makes an empty cache.
 func NewCache(options CacheOptions) *Cache {
 	return &Cache{
 		options: options.withDefaults(),
 		entries: map[string]*cacheEntry{},
+		streams: map[string]*cacheEntry{},
 		recent:  list.New(),
 	}
 }
@@ -168,7 +178,7 @@ func (c *Cache) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	c.entries, c.expiry.items, c.bytes = nil, nil, 0
+	c.entries, c.streams, c.expiry.items, c.bytes = nil, nil, nil, 0
 	c.recent.Init()
 	return nil
 }
@@ -241,17 +251,32 @@ func (c *Cache) sweepLocked(now time.Time) {
 		if !ok {
 			return
 		}
-		c.dropLocked(e)
+		c.lapseLocked(e, now)
 	}
+}
+
+// lapseLocked does what the deadline of e is about, which has come and is no longer
+// in expiry: the entries of a stream end before it does.
+func (c *Cache) lapseLocked(e *cacheEntry, now time.Time) {
+	if s := e.stream; s != nil && s.end.After(now) {
+		before := e.size()
+		s.clear()
+		c.bytes += e.size() - before
+		e.at = s.end
+		c.expiry.add(e)
+		return
+	}
+	c.dropLocked(e)
 }
 
 // evictLocked brings the cache within its bounds. The entry written last goes
 // last, and always fits by itself.
 func (c *Cache) evictLocked() {
-	for len(c.entries) > c.options.MaxEntries || c.bytes > c.options.MaxBytes {
+	for len(c.entries)+len(c.streams) > c.options.MaxEntries || c.bytes > c.options.MaxBytes {
 		// Expired entries go first, beyond what one write sweeps.
-		if e, ok := c.expiry.takePast(time.Now()); ok {
-			c.dropLocked(e)
+		now := time.Now()
+		if e, ok := c.expiry.takePast(now); ok {
+			c.lapseLocked(e, now)
 			continue
 		}
 		e := c.recent.Back().Value.(*cacheEntry)
@@ -262,7 +287,11 @@ func (c *Cache) evictLocked() {
 
 // dropLocked forgets an entry that is no longer in expiry.
 func (c *Cache) dropLocked(e *cacheEntry) {
-	delete(c.entries, e.key)
+	if e.stream != nil {
+		delete(c.streams, e.key)
+	} else {
+		delete(c.entries, e.key)
+	}
 	c.recent.Remove(e.place)
 	c.bytes -= e.size()
 }

@@ -19,13 +19,13 @@ func set(t *testing.T, c *Cache, key, value string, ttl time.Duration) {
 	}
 }
 
-// holds checks which keys are there, without using them, and that the books are
-// right.
+// holds checks which keys are there, those of streams in capitals, without using them,
+// and that the books are right.
 func holds(t *testing.T, c *Cache, want string) {
 	t.Helper()
 	var got []string
-	for key := range strings.SplitSeq("abcdefgh", "") {
-		if c.entries[key] != nil {
+	for key := range strings.SplitSeq("abcdefghABCDEFGH", "") {
+		if c.entries[key] != nil || c.streams[key] != nil {
 			got = append(got, key)
 		}
 	}
@@ -33,12 +33,23 @@ func holds(t *testing.T, c *Cache, want string) {
 		t.Errorf("cache holds %q, want %q", text, want)
 	}
 	var size int64
-	for _, e := range c.entries {
+	for _, e := range c.expiry.items {
 		size += e.size()
+		if s := e.stream; s != nil {
+			if !e.at.Equal(s.next()) {
+				t.Errorf("stream %s ends at %v, and its deadline is %v", e.key, s.next(), e.at)
+			}
+			sum := 0
+			for _, entry := range s.entries {
+				sum += len(entry)
+			}
+			if sum != s.bytes {
+				t.Errorf("stream %s has %d bytes, but counted %d", e.key, sum, s.bytes)
+			}
+		}
 	}
-	if c.bytes != size || c.expiry.Len() != len(c.entries) || c.recent.Len() != len(c.entries) {
-		t.Errorf("%d entries of %d bytes, but counted %d bytes, %d deadlines, %d in use",
-			len(c.entries), size, c.bytes, c.expiry.Len(), c.recent.Len())
+	if n := len(c.entries) + len(c.streams); c.bytes != size || c.expiry.Len() != n || c.recent.Len() != n {
+		t.Errorf("%d entries of %d bytes, but counted %d bytes, %d deadlines, %d in use", n, size, c.bytes, c.expiry.Len(), c.recent.Len())
 	}
 }
 

@@ -23,6 +23,8 @@ func init() {
 	caddy.RegisterModule(new(CacheModule))
 	caddy.RegisterModule(new(QueueModule))
 	caddy.RegisterModule(new(RateLimiterModule))
+	caddy.RegisterModule(new(HistoryModule))
+	caddy.RegisterModule(new(PushStoreModule))
 }
 
 // inHub is the name of the hub that a resource in memory belongs to. It is the
@@ -60,19 +62,17 @@ func (m *AppManagerModule) WithApps(apps []*storage.App) error {
 	m.apps = apps
 	sum := sha256.New()
 	for _, app := range apps {
-		// A namespace has a function in it, and so no JSON.
+		// A namespace has a function in it, and so no JSON. The field below hides it.
 		type namespace struct {
-			Name, Pattern        string
-			MaxChannelNameLength int
-			UserLimited          bool
+			*storage.Namespace
+			Match any `json:",omitempty"`
 		}
 		flat := struct {
 			*storage.App
 			Namespaces []namespace
 		}{App: app}
 		for _, name := range slices.Sorted(maps.Keys(app.Namespaces)) {
-			n := app.Namespaces[name]
-			flat.Namespaces = append(flat.Namespaces, namespace{n.Name, n.Pattern, n.MaxChannelNameLength, n.AllowUserLimitedChannels})
+			flat.Namespaces = append(flat.Namespaces, namespace{Namespace: app.Namespaces[name]})
 		}
 		if err := json.NewEncoder(sum).Encode(flat); err != nil {
 			return err
@@ -114,11 +114,11 @@ func (*AdapterModule) Open(context.Context) (storage.Adapter, error) { return Ne
 type CacheModule struct {
 	inHub
 
-	// MaxEntries is the number of values; above it the least recently used one is
-	// dropped. Default: 10000.
+	// MaxEntries is the number of values, and of streams of events for clients that come
+	// back; above it the least recently used one is dropped. Default: 10000.
 	MaxEntries int `json:"max_entries,omitempty"`
 
-	// MaxBytes is the size of all keys and values, in bytes. Default: 67108864,
+	// MaxBytes is the size of all keys, values and streams, in bytes. Default: 67108864,
 	// which is 64MiB.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
 }
@@ -317,12 +317,115 @@ func (q *Queue) Tune(spec any) error {
 	return nil
 }
 
+// HistoryModule keeps logs in the memory of this process. They are lost when it ends; a
+// reload loses nothing. A changed bound counts from the reload on.
+type HistoryModule struct {
+	inHub
+
+	// MaxSize is the size of all that is kept, in bytes; above it nothing is taken.
+	// Default: 268435456, which is 256MiB.
+	MaxSize int64 `json:"max_size,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*HistoryModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.histories.memory", New: func() caddy.Module { return new(HistoryModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	memory {
+//		max_size SIZE # 256MiB
+//	}
+func (m *HistoryModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return words.Read(d, words.Set{"max_size": words.Size(&m.MaxSize)})
+}
+
+// Validate checks the bound.
+func (m *HistoryModule) Validate() error {
+	return words.NotNegative(map[string]int64{"max_size": m.MaxSize})
+}
+
+// Driver is the driver's word in the configuration.
+func (*HistoryModule) Driver() string { return "memory" }
+
+// Open makes a history.
+func (m *HistoryModule) Open(context.Context) (storage.History, error) {
+	return NewHistory(m.MaxSize), nil
+}
+
+// Tune takes the bound of a newer configuration. What is kept above it stays.
+func (h *History) Tune(spec any) error {
+	m, ok := spec.(*HistoryModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a history in memory", spec)
+	}
+	bound := NewHistory(m.MaxSize).max
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.max = bound
+	return nil
+}
+
+// PushStoreModule keeps the records of push notifications in the memory of this process:
+// devices, subscriptions and publishes. They are lost when it ends; a reload loses
+// nothing. A changed bound counts from the reload on.
+type PushStoreModule struct {
+	inHub
+
+	// MaxSize is the size of all that is kept, in bytes; above it nothing is taken.
+	// Default: 268435456, which is 256MiB.
+	MaxSize int64 `json:"max_size,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*PushStoreModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.push_stores.memory", New: func() caddy.Module { return new(PushStoreModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	memory {
+//		max_size SIZE # 256MiB
+//	}
+func (m *PushStoreModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return words.Read(d, words.Set{"max_size": words.Size(&m.MaxSize)})
+}
+
+// Validate checks the bound.
+func (m *PushStoreModule) Validate() error {
+	return words.NotNegative(map[string]int64{"max_size": m.MaxSize})
+}
+
+// Driver is the driver's word in the configuration.
+func (*PushStoreModule) Driver() string { return "memory" }
+
+// Open makes a push store.
+func (m *PushStoreModule) Open(context.Context) (storage.PushStore, error) {
+	return NewPushStore(m.MaxSize), nil
+}
+
+// Tune takes the bound of a newer configuration. What is kept above it stays.
+func (s *PushStore) Tune(spec any) error {
+	m, ok := spec.(*PushStoreModule)
+	if !ok {
+		return fmt.Errorf("%T does not tune a push store in memory", spec)
+	}
+	bound := NewPushStore(m.MaxSize).max
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.max = bound
+	return nil
+}
+
 var (
 	_ storage.Spec[storage.AppManager]  = (*AppManagerModule)(nil)
 	_ storage.Spec[storage.Adapter]     = (*AdapterModule)(nil)
 	_ storage.Spec[storage.Cache]       = (*CacheModule)(nil)
 	_ storage.Spec[storage.Queue]       = (*QueueModule)(nil)
 	_ storage.Spec[storage.RateLimiter] = (*RateLimiterModule)(nil)
+	_ storage.Spec[storage.History]     = (*HistoryModule)(nil)
+	_ storage.Spec[storage.PushStore]   = (*PushStoreModule)(nil)
 
-	_, _, _ storage.Tuner = (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil)
+	_, _, _, _, _ storage.Tuner = (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil), (*History)(nil), (*PushStore)(nil)
 )

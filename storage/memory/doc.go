@@ -19,4 +19,5 @@ var (
 	_ storage.Drainer     = (*Queue)(nil)
 	_ storage.Handover    = (*Queue)(nil)
 	_ storage.Adopter     = (*Queue)(nil)
+	_ storage.PushStore   = (*PushStore)(nil)
 )

@@ -29,6 +29,14 @@ func TestCacheSuite(t *testing.T) {
 	storagetest.TestCache(t, func(*testing.T) storage.Cache { return NewCache(CacheOptions{MaxBytes: 1 << 20}) })
 }
 
+func TestStreamsSuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
+	storagetest.TestStreams(t, func(*testing.T) (here, there storage.Cache) {
+		c := NewCache(CacheOptions{MaxBytes: 1 << 20})
+		return c, c
+	})
+}
+
 func TestRateLimiterSuite(t *testing.T) {
 	storagetest.Engine(t, "memory")
 	storagetest.TestRateLimiter(t, storagetest.FixedWindows, func(*testing.T) storage.RateLimiter { return NewRateLimiter(RateLimiterOptions{}) })
@@ -39,5 +47,21 @@ func TestQueueSuite(t *testing.T) {
 	storagetest.Engine(t, "memory")
 	storagetest.TestQueue(t, func(*testing.T) storage.Queue {
 		return NewQueue(QueueOptions{MaxBytes: 1 << 20, RetryBase: 20 * time.Millisecond})
+	})
+}
+
+func TestHistorySuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
+	storagetest.TestHistory(t, func(*testing.T) (here, there storage.History) {
+		h := NewHistory(0)
+		return h, h
+	})
+}
+
+func TestPushStoreSuite(t *testing.T) {
+	storagetest.Engine(t, "memory")
+	storagetest.TestPushStore(t, func(*testing.T) (here, there storage.PushStore) {
+		s := NewPushStore(0)
+		return s, s
 	})
 }

@@ -68,18 +68,18 @@ func TestForeignRecords(t *testing.T) {
 		server.MustDo("HSET", "x:apps", id, record)
 		server.MustDo("HSET", "x:app_keys", key, id)
 	}
-	write("flat", "kf", `{"id":"flat","key":"kf","secret":"s","enabled":true,"max_connections":"7","webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`)
+	write("flat", "kf", `{"id":"flat","key":"kf","secret":"s","enabled":true,"max_connections":"7","webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true,"max_buffer_size":50},"ai_transport":{"enabled":true}}`)
 	write("broken", "kb", `{"id":"broken","key":"kb","secret":"s","policy":{"limits":{"max_connections":-1}}}`)
 	write("nonsense", "kn", `<xml/>`)
 	write("moved", "km", `{"id":"another","key":"km","secret":"s","enabled":true}`)
 	write("stale", "old", `{"id":"stale","key":"new","secret":"s","enabled":true}`)
 	server.MustDo("HSET", "x:app_keys", "gone", "nobody")
 
-	if app, err := m.AppByKey(t.Context(), "kf"); err != nil || app.Limits.MaxConnections != 7 || !app.Enabled || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+	if app, err := m.AppByKey(t.Context(), "kf"); err != nil || app.Limits.MaxConnections != 7 || !app.Enabled || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" || app.Recovery.BufferSize != 50 {
 		t.Errorf("the flat record became %+v, %v", app, err)
 	}
-	if n := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); n != 1 {
-		t.Errorf("the log says %d times that connection_recovery is ignored", n)
+	if n := logs.FilterField(zap.Strings("ignored", []string{"ai_transport"})).Len(); n != 1 {
+		t.Errorf("the log says %d times that ai_transport is ignored", n)
 	}
 	for id, key := range map[string]string{"broken": "kb", "nonsense": "kn", "moved": "km"} {
 		for name, find := range map[string]func() (*storage.App, error){

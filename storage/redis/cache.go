@@ -29,8 +29,8 @@ type CacheOptions struct {
 	MaxValueSize int64
 }
 
-// Cache keeps each value under a key of its own, which the server lets expire. How
-// much there is in all is bounded by the server's maxmemory.
+// Cache keeps each value under a key of its own, which the server lets expire, and
+// each stream under two. How much there is in all is bounded by the server's maxmemory.
 type Cache struct {
 	client *Client
 	prefix string
@@ -39,6 +39,9 @@ type Cache struct {
 
 // OpenCache connects to a server. The logger may be nil.
 func OpenCache(ctx context.Context, o Options, c CacheOptions, log *zap.Logger) (*Cache, error) {
+	if err := checkTag(c.Prefix); err != nil {
+		return nil, err
+	}
 	client, err := Connect(ctx, o, log)
 	if err != nil {
 		return nil, err
@@ -145,15 +148,23 @@ func (c *Cache) Delete(ctx context.Context, key string) error {
 // store checks what is to be stored. A server without memory is a store that is
 // full.
 func (c *Cache) store(ctx context.Context, key string, value []byte, ttl time.Duration, do func(ctx context.Context) error) error {
-	switch {
-	case ttl <= 0:
+	if ttl <= 0 {
 		return fmt.Errorf("key %q: time to live %v is not positive", key, ttl)
-	case len(key) > maxCacheKey:
-		return fmt.Errorf("key of %d bytes is longer than %d", len(key), maxCacheKey)
-	case int64(len(value)) > c.MaxSize():
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if int64(len(value)) > c.MaxSize() {
 		return fmt.Errorf("value of %d bytes: %w", len(value), storage.ErrFull)
 	}
 	return c.client.call(ctx, do)
+}
+
+func checkKey(key string) error {
+	if len(key) > maxCacheKey {
+		return fmt.Errorf("key of %d bytes is longer than %d", len(key), maxCacheKey)
+	}
+	return nil
 }
 
 // milliseconds is a time to live in the server's unit, of which there is at least

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -27,6 +26,10 @@ func init() {
 	caddy.RegisterModule(new(ClusterQueueModule))
 	caddy.RegisterModule(new(RateLimiterModule))
 	caddy.RegisterModule(new(ClusterRateLimiterModule))
+	caddy.RegisterModule(new(HistoryModule))
+	caddy.RegisterModule(new(ClusterHistoryModule))
+	caddy.RegisterModule(new(PushStoreModule))
+	caddy.RegisterModule(new(ClusterPushStoreModule))
 }
 
 // clientLogger takes what the client library has to say, which is about
@@ -235,33 +238,9 @@ func (m *CacheModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Provision expands the placeholders and reads the files of TLS.
 func (m *CacheModule) Provision(caddy.Context) error { return m.provision(false) }
 
-// Validate checks the bound.
-func (m *CacheModule) Validate() error {
-	return words.NotNegative(map[string]int64{"max_value_size": m.MaxValueSize})
-}
-
-// Driver is the driver's word in the configuration.
-func (*CacheModule) Driver() string { return "redis" }
-
-// Key identifies the server, the login and the prefix.
-func (m *CacheModule) Key() string { return m.options.key() + "\x00" + m.ofHub("sockudo_cache") }
-
 // Open connects to the server.
 func (m *CacheModule) Open(ctx context.Context) (storage.Cache, error) {
 	return OpenCache(ctx, m.options, CacheOptions{m.ofHub("sockudo_cache"), m.MaxValueSize}, caddy.Log().Named("sockudo"))
-}
-
-// Tune takes the bound of a newer configuration.
-func (c *Cache) Tune(spec any) error {
-	switch m := spec.(type) {
-	case *CacheModule:
-		c.SetMaxValueSize(m.MaxValueSize)
-	case *ClusterCacheModule:
-		c.SetMaxValueSize(m.MaxValueSize)
-	default:
-		return fmt.Errorf("%T does not tune a cache in Redis", spec)
-	}
-	return nil
 }
 
 // ClusterCacheModule keeps values in a cluster of Redis.
@@ -274,9 +253,6 @@ func (*ClusterCacheModule) CaddyModule() caddy.ModuleInfo {
 
 // Provision expands the placeholders and reads the files of TLS.
 func (m *ClusterCacheModule) Provision(caddy.Context) error { return m.provision(true) }
-
-// Driver is the driver's word in the configuration.
-func (*ClusterCacheModule) Driver() string { return "redis_cluster" }
 
 // QueueModule keeps jobs in Redis, where all nodes of the hub push and run them. A
 // changed bound or delay counts from the reload on.
@@ -412,36 +388,9 @@ func (m *RateLimiterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Provision expands the placeholders and reads the files of TLS.
 func (m *RateLimiterModule) Provision(caddy.Context) error { return m.provision(false) }
 
-// Validate checks the lease.
-func (m *RateLimiterModule) Validate() error {
-	if lease := time.Duration(m.Lease); lease != 0 && lease < time.Second {
-		return fmt.Errorf("lease %v is shorter than 1s", lease)
-	}
-	return nil
-}
-
-// Driver is the driver's word in the configuration.
-func (*RateLimiterModule) Driver() string { return "redis" }
-
-// Key identifies the server, the login and the prefix.
-func (m *RateLimiterModule) Key() string { return m.options.key() + "\x00" + m.ofHub("sockudo_rl") }
-
 // Open connects to the server.
 func (m *RateLimiterModule) Open(ctx context.Context) (storage.RateLimiter, error) {
 	return OpenRateLimiter(ctx, m.options, RateLimiterOptions{m.ofHub("sockudo_rl"), time.Duration(m.Lease)}, caddy.Log().Named("sockudo"))
-}
-
-// Tune takes the lease of a newer configuration.
-func (l *RateLimiter) Tune(spec any) error {
-	switch m := spec.(type) {
-	case *RateLimiterModule:
-		l.SetLease(time.Duration(m.Lease))
-	case *ClusterRateLimiterModule:
-		l.SetLease(time.Duration(m.Lease))
-	default:
-		return fmt.Errorf("%T does not tune a rate limiter in Redis", spec)
-	}
-	return nil
 }
 
 // ClusterRateLimiterModule counts in a cluster of Redis.
@@ -455,8 +404,44 @@ func (*ClusterRateLimiterModule) CaddyModule() caddy.ModuleInfo {
 // Provision expands the placeholders and reads the files of TLS.
 func (m *ClusterRateLimiterModule) Provision(caddy.Context) error { return m.provision(true) }
 
-// Driver is the driver's word in the configuration.
-func (*ClusterRateLimiterModule) Driver() string { return "redis_cluster" }
+// HistoryModule keeps logs in Redis, where all nodes of the hub add to them. It is as
+// durable as the server: one with appendonly yes and appendfsync always keeps them over
+// a restart. A failover degrades them, and then they take nothing until they are reset.
+type HistoryModule struct{ Keys }
+
+// CaddyModule returns the Caddy module information.
+func (*HistoryModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.histories.redis", New: func() caddy.Module { return new(HistoryModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	redis {
+//		...         # the words of every driver redis
+//		prefix TEXT # sockudo_history
+//	}
+func (m *HistoryModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return readBlock(d, &m.Keys, nil)
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *HistoryModule) Provision(caddy.Context) error { return m.provision(false) }
+
+// Open connects to the server.
+func (m *HistoryModule) Open(ctx context.Context) (storage.History, error) {
+	return OpenHistory(ctx, m.options, m.historyOptions(), caddy.Log().Named("sockudo"))
+}
+
+// ClusterHistoryModule keeps logs in a cluster of Redis, each on one node.
+type ClusterHistoryModule struct{ HistoryModule }
+
+// CaddyModule returns the Caddy module information.
+func (*ClusterHistoryModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.histories.redis_cluster", New: func() caddy.Module { return new(ClusterHistoryModule) }}
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *ClusterHistoryModule) Provision(caddy.Context) error { return m.provision(true) }
 
 var (
 	_ storage.Spec[storage.AppManager]  = (*AppManagerModule)(nil)
@@ -469,6 +454,8 @@ var (
 	_ storage.Spec[storage.Queue]       = (*ClusterQueueModule)(nil)
 	_ storage.Spec[storage.RateLimiter] = (*RateLimiterModule)(nil)
 	_ storage.Spec[storage.RateLimiter] = (*ClusterRateLimiterModule)(nil)
+	_ storage.Spec[storage.History]     = (*HistoryModule)(nil)
+	_ storage.Spec[storage.History]     = (*ClusterHistoryModule)(nil)
 
 	_, _, _, _ storage.Tuner = (*Adapter)(nil), (*Cache)(nil), (*Queue)(nil), (*RateLimiter)(nil)
 )

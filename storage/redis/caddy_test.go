@@ -389,3 +389,68 @@ func TestAdapterTune(t *testing.T) {
 		t.Error("a cache tunes an adapter")
 	}
 }
+
+func TestHistoryModules(t *testing.T) {
+	server := redistest.Start(t)
+	m := new(HistoryModule)
+	text := "redis {\n address " + server.Addr() + "\n prefix p\n}"
+	if err := errors.Join(m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)), m.provision(false)); err != nil {
+		t.Fatal(err)
+	}
+	h, err := m.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	a := &storage.LogAppend{Key: testLog, Fresh: "id"}
+	if h.Append(t.Context(), []*storage.LogAppend{a}); a.Err != nil || server.MustDo("KEYS", "p:{h*}:head:3:appchannel") == "" {
+		t.Error(a.Err, server.MustDo("KEYS", "*"))
+	}
+	cluster := new(ClusterHistoryModule)
+	if err := cluster.provision(true); err != nil || !cluster.options.Cluster || cluster.Driver() != "redis_cluster" || m.Driver() != "redis" {
+		t.Errorf("redis_cluster is no cluster: %v", err)
+	}
+	keys := map[string]bool{m.Key(): true}
+	for _, hub := range []string{"default", "a", "b"} {
+		cluster.ForHub(hub)
+		keys[cluster.Key()] = true
+	}
+	if len(keys) != 4 {
+		t.Errorf("four histories have %d keys", len(keys))
+	}
+	if _, err := OpenHistory(t.Context(), at(server), HistoryOptions{Prefix: "a{}b"}, nil); !says(err, "prefix") {
+		t.Errorf("a prefix without a tag: %v", err)
+	}
+}
+
+func TestPushStoreModules(t *testing.T) {
+	server := redistest.Start(t)
+	m := new(PushStoreModule)
+	text := "redis {\n address " + server.Addr() + "\n prefix p\n}"
+	if err := errors.Join(m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)), m.provision(false)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := m.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if err := s.Apply(t.Context(), pushPut("a", "1")); err != nil || server.MustDo("KEYS", "p:{p*}:record:3:app1:t1:ga") == "" {
+		t.Error(err, server.MustDo("KEYS", "*"))
+	}
+	cluster := new(ClusterPushStoreModule)
+	if err := cluster.Provision(caddy.Context{}); err != nil || !cluster.options.Cluster || cluster.Driver() != "redis_cluster" || m.Driver() != "redis" {
+		t.Errorf("redis_cluster is no cluster: %v", err)
+	}
+	keys := map[string]bool{m.Key(): true}
+	for _, hub := range []string{"default", "a", "b"} {
+		cluster.ForHub(hub)
+		keys[cluster.Key()] = true
+	}
+	if len(keys) != 4 {
+		t.Errorf("four push stores have %d keys", len(keys))
+	}
+	if _, err := OpenPushStore(t.Context(), at(server), PushOptions{Prefix: "a{}b"}, nil); !says(err, "prefix") {
+		t.Errorf("a prefix without a tag: %v", err)
+	}
+}

@@ -25,6 +25,9 @@ const (
 	connectTimeout = 10 * time.Second
 	// callTimeout bounds one call of a driver, however many times it has to ask.
 	callTimeout = 5 * time.Second
+	// clusterPause is the time after which a cluster in use is asked again who has what:
+	// nothing else tells of a master that has died and was replaced.
+	clusterPause = 2 * time.Second
 )
 
 // Client is the hold of one driver on connections that it may share with others. It
@@ -137,7 +140,7 @@ func clientOptions(o Options) *redis.Options {
 
 func clusterOptions(c *redis.Options, o Options, dialer func(context.Context, string, string) (net.Conn, error)) *redis.ClusterOptions {
 	return &redis.ClusterOptions{
-		Addrs: o.Addresses, Dialer: dialer,
+		Addrs: o.Addresses, Dialer: dialer, ClusterStateReloadInterval: clusterPause,
 		Protocol: c.Protocol, Username: c.Username, Password: c.Password,
 		DialTimeout: c.DialTimeout, DialerRetries: c.DialerRetries, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
 		ContextTimeoutEnabled: c.ContextTimeoutEnabled, MaxRetryBackoff: c.MaxRetryBackoff,

@@ -8,7 +8,8 @@ type Keys struct {
 
 	// Prefix begins the names of all keys; who shares it shares what is there. Default:
 	// "sockudo:" for apps, "sockudo_adapter:" for an adapter, "sockudo_cache" for a
-	// cache, "sockudo_rl" for a rate limiter, the last three with "@HUB" behind them for
+	// cache, "sockudo_rl" for a rate limiter, "sockudo_history" for a history,
+	// "sockudo_push" for push notifications, the last five with "@HUB" behind them for
 	// hubs with another name than default, and "sockudo_queue:" for a queue, in which
 	// each hub has keys of its own.
 	Prefix string `json:"prefix,omitempty"`

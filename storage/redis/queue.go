@@ -66,7 +66,7 @@ func OpenQueue(ctx context.Context, o Options, options QueueOptions, log *zap.Lo
 	if err := q.forget(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("trying the queue: %w", err), q.Close())
 	}
-	client.warnOfLoss(ctx)
+	client.warnOfLoss(ctx, "jobs")
 	q.unfollow = client.follow(q.readyAll, func(_, queue string) { q.ready(queue) }, q.channel())
 	q.loop.Go(func() { q.keepLeases(q.background) })
 	q.loop.Go(func() { q.look(q.background) })

@@ -96,8 +96,14 @@ type victim struct {
 
 func startVictim(t *testing.T, addresses, name string) *victim {
 	t.Helper()
+	return startProcess(t, queueVariable, addresses, name)
+}
+
+// startProcess starts this test binary as what a variable makes of it.
+func startProcess(t *testing.T, variable, addresses, name string) *victim {
+	t.Helper()
 	v := &victim{command: exec.CommandContext(t.Context(), os.Args[0]), first: make(chan struct{}), done: make(chan struct{})}
-	v.command.Env = append(os.Environ(), queueVariable+"="+addresses, queueName+"="+name)
+	v.command.Env = append(os.Environ(), variable+"="+addresses, queueName+"="+name)
 	v.command.Stderr = &v.failure
 	out, err := v.command.StdoutPipe()
 	if err == nil {

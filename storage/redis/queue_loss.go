@@ -10,55 +10,69 @@ import (
 	"go.uber.org/zap"
 )
 
-// warnOfLoss says in the log what a server may lose of a queue. It asks each master
-// of a cluster. What it may not know it says too.
-func (c *Client) warnOfLoss(ctx context.Context) {
-	look := func(ctx context.Context, node *redis.Client) error {
+// warnOfLoss says in the log what a server may lose of a queue, or of what else has this
+// name. What it may not know it says too.
+func (c *Client) warnOfLoss(ctx context.Context, what string) {
+	c.eachServer(ctx, func(ctx context.Context, node *redis.Client, logger *zap.Logger) error {
+		return inspectLoss(ctx, node, logger, what)
+	})
+}
+
+// eachServer has look ask the server, or each master of a cluster, and write what it finds
+// into a log that names the node.
+func (c *Client) eachServer(ctx context.Context, look func(context.Context, *redis.Client, *zap.Logger) error) {
+	one := func(ctx context.Context, node *redis.Client) error {
 		logger := c.log
 		if c.cluster {
 			logger = logger.With(zap.String("node", node.Options().Addr))
 		}
-		return inspectLoss(ctx, node, logger)
+		return look(ctx, node, logger)
 	}
 	_ = c.within(ctx, connectTimeout, func(ctx context.Context) error {
 		switch client := c.UniversalClient.(type) {
 		case *redis.ClusterClient:
-			return client.ForEachMaster(ctx, look)
+			return client.ForEachMaster(ctx, one)
 		case *redis.Client:
-			return look(ctx, client)
+			return one(ctx, client)
 		}
 		return nil
 	})
 }
 
-// inspectLoss asks one server, and returns an error only if its connection has one.
-func inspectLoss(ctx context.Context, node *redis.Client, logger *zap.Logger) error {
+// appendsOf is the word of a server for whether it keeps an append-only file: "1" or
+// "0", and empty if it does not tell.
+func appendsOf(ctx context.Context, node *redis.Client) string {
 	info, err := node.Info(ctx, "persistence").Result()
-	appends := infoField(info, "aof_enabled")
 	if err != nil {
-		appends = map[string]string{"yes": "1", "no": "0"}[setting(ctx, node, "appendonly")]
+		return map[string]string{"yes": "1", "no": "0"}[setting(ctx, node, "appendonly")]
 	}
+	return infoField(info, "aof_enabled")
+}
+
+// inspectLoss asks one server, and returns an error only if its connection has one.
+func inspectLoss(ctx context.Context, node *redis.Client, logger *zap.Logger, what string) error {
+	appends := appendsOf(ctx, node)
 	saves, savesErr := node.ConfigGet(ctx, "save").Result()
 	switch {
 	case appends == "1":
 		if setting(ctx, node, "appendfsync") == "no" {
-			logger.Warn("the server writes jobs to disk when the system likes to (appendfsync no): a power failure loses the last ones")
+			logger.Warn("the server writes " + what + " to disk when the system likes to (appendfsync no): a power failure loses the last ones")
 		}
 	case appends == "":
-		logger.Warn("the server does not tell whether it keeps jobs over a crash; it should have appendonly yes")
+		logger.Warn("the server does not tell whether it keeps " + what + " over a crash; it should have appendonly yes")
 	case savesErr == nil && saves["save"] == "":
-		logger.Warn("the server keeps nothing over a restart (appendonly no, and no save): it loses all jobs; set appendonly yes")
+		logger.Warn("the server keeps nothing over a restart (appendonly no, and no save): it loses all " + what + "; set appendonly yes")
 	default:
-		logger.Warn("the server keeps no log of what it does (appendonly no): a crash loses the jobs since its last snapshot; set appendonly yes")
+		logger.Warn("the server keeps no log of what it does (appendonly no): a crash loses the " + what + " since its last snapshot; set appendonly yes")
 	}
-	info, err = node.Info(ctx, "memory").Result()
+	info, err := node.Info(ctx, "memory").Result()
 	policy, most := infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")
 	if err != nil {
 		policy, most = setting(ctx, node, "maxmemory-policy"), setting(ctx, node, "maxmemory")
 	}
 	bound, err := strconv.ParseInt(most, 10, 64)
 	if err == nil && bound > 0 && strings.HasPrefix(policy, "allkeys-") {
-		logger.Warn("the server drops any key when its memory is full, jobs too; set maxmemory-policy noeviction", zap.String("maxmemory_policy", policy))
+		logger.Warn("the server drops any key when its memory is full, "+what+" too; set maxmemory-policy noeviction", zap.String("maxmemory_policy", policy))
 	}
 	return ctx.Err()
 }

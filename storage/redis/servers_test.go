@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, workUntilKilled(addresses))
 		os.Exit(1)
 	}
+	if addresses := os.Getenv(historyVariable); addresses != "" {
+		fmt.Fprintln(os.Stderr, appendUntilKilled(addresses))
+		os.Exit(1)
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil { // most of these tests wait
 		panic(err)

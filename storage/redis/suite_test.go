@@ -23,3 +23,12 @@ func TestRateLimiterSuite(t *testing.T) {
 		})
 	})
 }
+
+func TestHistorySuite(t *testing.T) {
+	onEach(t, func(t *testing.T, o Options) {
+		storagetest.TestHistory(t, func(t *testing.T) (here, there storage.History) {
+			prefix := ownPrefix(t, o)
+			return openHistory(t, o, prefix), openHistory(t, o, prefix)
+		})
+	})
+}

@@ -14,8 +14,8 @@ import (
 const envelopeCost = 256
 
 // inbox delivers envelopes of other nodes. Each channel belongs to one worker, so
-// that its order is kept and a slow one holds up few others. What the hubs tell
-// each other has a worker of its own. A worker that has too much waiting takes
+// that its order is kept and a slow one holds up few others. What is for every node
+// has a worker of its own. A worker that has too much waiting takes
 // nothing more.
 type inbox struct {
 	seed    maphash.Seed
@@ -65,12 +65,12 @@ func (in *inbox) workerOf(e *protocol.Envelope) *worker {
 	_, _ = h.WriteString(e.App)
 	_ = h.WriteByte(0)
 	switch e.Kind {
-	case protocol.KindControl:
+	case protocol.KindControl, protocol.KindRevoke:
 		return in.workers[last]
 	case protocol.KindUserEvent, protocol.KindCloseUser: // as their Topic
 		_, _ = h.WriteString(protocol.ServerToUser)
 		_, _ = h.WriteString(e.User)
-	case protocol.KindEvent:
+	case protocol.KindEvent, protocol.KindReset, protocol.KindAnnotation:
 		_, _ = h.WriteString(e.Channel)
 	}
 	return in.workers[h.Sum64()%uint64(last)]

@@ -104,8 +104,10 @@ func TestOneWorkerForOneTopic(t *testing.T) {
 		if len(workers) != 1 {
 			t.Errorf("what is of one user has %d workers", len(workers))
 		}
-		if a.inbox.workerOf(&protocol.Envelope{Kind: protocol.KindControl, App: "a"}) != a.inbox.workers[8] {
-			t.Error("control words are with others")
+		for _, kind := range []protocol.EnvelopeKind{protocol.KindControl, protocol.KindRevoke} {
+			if a.inbox.workerOf(&protocol.Envelope{Kind: kind, App: "a"}) != a.inbox.workers[8] {
+				t.Errorf("what is for every node is with others: kind %d", kind)
+			}
 		}
 	})
 }
@@ -154,7 +156,7 @@ func TestWhatIsSkipped(t *testing.T) {
 		kind := good("kind")
 		kind[1] = 2
 		inner := good("inner")
-		inner[headerSize] = 2
+		inner[headerSize] = 9
 		malformed := [][]byte{nil, {1}, []byte(`{"node_id":"x"}`), long, good("short")[:20], later, kind, inner, append(a.id.probe(1), 0)}
 		for i, data := range malformed {
 			in.Received(data)

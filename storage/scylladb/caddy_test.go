@@ -1,6 +1,7 @@
 package scylladb
 
 import (
+	"errors"
 	"os"
 	"reflect"
 	"strings"
@@ -10,12 +11,26 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sockudo/caddy-sockudo/internal/certtest"
+	"github.com/sockudo/caddy-sockudo/internal/cqltest"
 	"github.com/sockudo/caddy-sockudo/internal/words"
 )
 
 // provisioned reads a block as Caddy does.
 func provisioned(text string) (*AppManagerModule, error) {
 	m := new(AppManagerModule)
+	err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
+	if err == nil {
+		err = m.Provision(caddy.Context{})
+	}
+	if err == nil {
+		err = m.Validate()
+	}
+	return m, err
+}
+
+// provisionedHistory is provisioned for the other module.
+func provisionedHistory(text string) (*HistoryModule, error) {
+	m := new(HistoryModule)
 	err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
 	if err == nil {
 		err = m.Provision(caddy.Context{})
@@ -94,5 +109,57 @@ func TestKeyTellsTablesApart(t *testing.T) {
 		if key(other) == one {
 			t.Errorf("%q has the key of another table", other)
 		}
+	}
+}
+
+func TestBlocksOfPushStores(t *testing.T) {
+	t.Setenv("TEST_SCYLLADB_PASSWORD", "hush")
+	read := func(text string) (*PushStoreModule, error) {
+		m := new(PushStoreModule)
+		err := m.UnmarshalCaddyfile(caddyfile.NewTestDispenser("scylladb {\n" + text + "\n}"))
+		if err == nil {
+			err = m.Provision(caddy.Context{})
+		}
+		if err == nil {
+			err = m.Validate()
+		}
+		return m, err
+	}
+	m, err := read("nodes db\n keyspace ks\n table_prefix p\n username u\n password {env.TEST_SCYLLADB_PASSWORD}\n replication_class NetworkTopologyStrategy\n replication_factor 5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := PushOptions{Options{Nodes: []string{"db:9042"}, Keyspace: "ks", Username: "u", Password: "hush", ReplicationClass: "NetworkTopologyStrategy", ReplicationFactor: 5}, "p"}
+	if !reflect.DeepEqual(m.options, want) || m.Driver() != "scylladb" || m.OpenTimeout() != OpenTimeout {
+		t.Errorf("%+v, want %+v", m.options, want)
+	}
+	for text, want := range map[string]string{
+		"table_prefix a-b": `table_prefix "a-b"`, "table_name a": "table_name is unknown to this driver", "nodes a:1 b:2": "nodes: b:2 has another port",
+		"tls {\n ca /no/file\n}": "tls: ca: open /no/file",
+	} {
+		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	one, err := read("")
+	other, otherErr := read("table_prefix sockudo_push\n nodes 127.0.0.1\n replication_factor 2")
+	third, thirdErr := read("table_prefix sockudo_history")
+	if err := errors.Join(err, otherErr, thirdErr); err != nil || one.Key() != other.Key() || one.Key() == third.Key() {
+		t.Errorf("keys %q, %q and %q, %v", one.Key(), other.Key(), third.Key(), err)
+	}
+	_, o := server(t, cqltest.Options{})
+	if m, err = read("nodes " + o.Nodes[0] + "\n replication_factor 1"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := m.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Apply(t.Context(), pushPut(device("a"), "")), s.Close()); err != nil {
+		t.Error(err)
+	}
+	info, err := caddy.GetModule("sockudo.push_stores.scylladb")
+	if err != nil || info.New().(*PushStoreModule).Driver() != "scylladb" {
+		t.Errorf("the module is %v, %v", info, err)
 	}
 }

@@ -33,4 +33,18 @@
 //
 // A lightweight transaction whose outcome the server does not know is looked at with
 // SERIAL, which settles it, and tried again if it was not made.
+//
+// # History
+//
+// The history of channels is kept in tables of its own, see history_head.go, with the
+// same levels: a log is one partition, and each change of it is one lightweight
+// transaction. Partitions grow with what is kept of a channel; they had best stay
+// below 100 MB. In other data centres than that of the writer, reading may lag behind.
+//
+// # Push notifications
+//
+// The records of push notifications are in tables of their own, see push_schema.go, with
+// the same levels. All records of an app are one partition, and what is changed together
+// is one lightweight transaction. An app of hundreds of thousands of devices, or of many
+// publishes a second, had best keep them elsewhere.
 package scylladb

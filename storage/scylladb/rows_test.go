@@ -39,7 +39,7 @@ func TestRowsOfSockudo(t *testing.T) {
 	writer := sockudo(t, o, append(flatColumns, "policy text", "idempotency text")...)
 	insert := "INSERT INTO " + o.Keyspace + ".applications (id, key, secret, max_connections, max_client_events_per_second, enabled, enable_client_messages, enable_watchlist_events, max_event_batch_size, allowed_origins, idempotency, policy, created_at, updated_at) VALUES (?, ?, 's', 7, 8, true, true, false, 9, ?, ?, ?, 1000, 1000)"
 	execute(t, writer, insert, "flat", "kf", `["https://a.example"]`, `{"enabled":true,"ttl_seconds":5}`, nil)
-	execute(t, writer, insert, "policy", "kp", nil, nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`)
+	execute(t, writer, insert, "policy", "kp", nil, nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true,"max_buffer_size":50},"ai_transport":{"enabled":true}}`)
 	execute(t, writer, insert, "broken", "kb", nil, nil, `{"limits":{"max_connections":-1}}`)
 	execute(t, writer, insert, "no json", "kj", "https://a.example", nil, nil)
 	execute(t, writer, "INSERT INTO "+o.Keyspace+".applications (id, enabled) VALUES ('no key', true)")
@@ -60,11 +60,11 @@ func TestRowsOfSockudo(t *testing.T) {
 	if app, err = m.AppByID(t.Context(), "policy"); err != nil {
 		t.Fatal(err)
 	}
-	if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+	if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" || app.Recovery.BufferSize != 50 {
 		t.Errorf("the policy became %+v", app)
 	}
-	if warned := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); warned != 1 {
-		t.Errorf("the log says %d times that connection_recovery is ignored", warned)
+	if warned := logs.FilterField(zap.Strings("ignored", []string{"ai_transport"})).Len(); warned != 1 {
+		t.Errorf("the log says %d times that ai_transport is ignored", warned)
 	}
 	if app, err = m.AppByKey(t.Context(), "k"); err != nil || app.Enabled {
 		t.Errorf("a row that does not say enabled: %v, %v", app, err)

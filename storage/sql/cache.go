@@ -62,7 +62,7 @@ func OpenCache(ctx context.Context, path string, options CacheOptions) (*Cache, 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.place, err), db.Close())
 	}
-	c.writer = startWriter(db, c.place)
+	c.writer = startWriter(db, c.place, commitTimeout)
 	return c, nil
 }
 

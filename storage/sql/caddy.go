@@ -2,11 +2,8 @@ package sql
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/url"
 	"path/filepath"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,6 +18,12 @@ func init() {
 	caddy.RegisterModule(new(MySQLModule))
 	caddy.RegisterModule(new(QueueModule))
 	caddy.RegisterModule(new(CacheModule))
+	caddy.RegisterModule(new(SQLiteHistoryModule))
+	caddy.RegisterModule(new(PostgresHistoryModule))
+	caddy.RegisterModule(new(MySQLHistoryModule))
+	caddy.RegisterModule(new(SQLitePushModule))
+	caddy.RegisterModule(new(PostgresPushModule))
+	caddy.RegisterModule(new(MySQLPushModule))
 }
 
 // SQLiteModule keeps apps in a file, with nothing to install.
@@ -56,15 +59,6 @@ func (m *SQLiteModule) Provision(caddy.Context) (err error) {
 	return err
 }
 
-// Validate checks the name of the table.
-func (m *SQLiteModule) Validate() error { return checkTableIfAny(m.TableName) }
-
-// Driver is the driver's word in the configuration.
-func (*SQLiteModule) Driver() string { return string(SQLite) }
-
-// Key identifies the file and the table.
-func (m *SQLiteModule) Key() string { return m.path + "\x00" + m.TableName }
-
 // Open opens the file.
 func (m *SQLiteModule) Open(ctx context.Context) (storage.AppManager, error) {
 	return OpenAppManager(ctx, Options{Dialect: SQLite, Path: m.path}, m.TableName, caddy.Log().Named("sockudo"))
@@ -92,14 +86,6 @@ func (*PostgresModule) CaddyModule() caddy.ModuleInfo {
 //	}
 func (m *PostgresModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return m.read(d) }
 
-// Driver is the driver's word in the configuration.
-func (*PostgresModule) Driver() string { return string(Postgres) }
-
-// Open connects to the server.
-func (m *PostgresModule) Open(ctx context.Context) (storage.AppManager, error) {
-	return m.open(ctx, Postgres)
-}
-
 // MySQLModule keeps apps in MySQL or MariaDB. It reads the table of Sockudo.
 type MySQLModule struct{ Server }
 
@@ -121,14 +107,6 @@ func (*MySQLModule) CaddyModule() caddy.ModuleInfo {
 //		connection_pool_size N   # 10
 //	}
 func (m *MySQLModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return m.read(d) }
-
-// Driver is the driver's word in the configuration.
-func (*MySQLModule) Driver() string { return string(MySQL) }
-
-// Open connects to the server.
-func (m *MySQLModule) Open(ctx context.Context) (storage.AppManager, error) {
-	return m.open(ctx, MySQL)
-}
 
 // Server is a database server and the table of the apps in it.
 type Server struct {
@@ -181,35 +159,10 @@ func (s *Server) Provision(caddy.Context) error {
 	)
 }
 
-// Validate checks what can be checked without the server.
-func (s *Server) Validate() error {
-	switch {
-	case s.DSN != "" && (s.Host != "" || s.Port != 0 || s.Username != "" || s.Password != "" || s.Database != ""):
-		return errors.New("dsn must not be written beside host, port, username, password or database")
-	case s.Port < 0 || s.Port > 65535:
-		return fmt.Errorf("port %d is not from 1 to 65535", s.Port)
-	case s.ConnectionPoolSize < 0:
-		return fmt.Errorf("connection_pool_size %d must not be negative", s.ConnectionPoolSize)
-	}
-	return checkTableIfAny(s.TableName)
-}
-
-// Key identifies the server, the login and the table.
-func (s *Server) Key() string {
-	return fmt.Sprintf("%q %q", fmt.Sprintf("%#v", s.options), s.TableName)
-}
-
 func (s *Server) open(ctx context.Context, d Dialect) (storage.AppManager, error) {
 	o := s.options
 	o.Dialect = d
 	return OpenAppManager(ctx, o, s.TableName, caddy.Log().Named("sockudo"))
-}
-
-func checkTableIfAny(table string) error {
-	if table == "" {
-		return nil
-	}
-	return checkTable(table)
 }
 
 // inData is where a file is kept: as it is written, or in Caddy's data directory.
@@ -304,60 +257,9 @@ func (m *QueueModule) Provision(caddy.Context) (err error) {
 	return err
 }
 
-// Validate checks the bounds.
-func (m *QueueModule) Validate() error {
-	r := m.Reliability
-	if r == nil {
-		r = new(QueueReliability)
-	}
-	o := m.options().withDefaults()
-	if err := words.NotNegative(map[string]int64{
-		"max_bytes": m.MaxBytes, "capacity": int64(r.Capacity), "lease": int64(r.Lease), "lease_renew": int64(r.LeaseRenew),
-	}); err != nil {
-		return err
-	}
-	if o.Renew >= o.Lease {
-		return fmt.Errorf("lease_renew %v must be shorter than lease %v", o.Renew, o.Lease)
-	}
-	return r.Check()
-}
-
-// Driver is the driver's word in the configuration.
-func (*QueueModule) Driver() string { return string(SQLite) }
-
-// ForHub names the hub, whose jobs are not those of others in the same file.
-func (m *QueueModule) ForHub(name string) { m.hub = name }
-
-// Key identifies the file and the hub.
-func (m *QueueModule) Key() string { return m.path + "\x00" + m.hub }
-
 // Open opens the file.
 func (m *QueueModule) Open(ctx context.Context) (storage.Queue, error) {
 	return OpenQueue(ctx, m.path, m.options(), caddy.Log().Named("sockudo"))
-}
-
-func (m *QueueModule) options() QueueOptions {
-	o := QueueOptions{Scope: m.hub + "/", MaxBytes: m.MaxBytes}
-	r := m.Reliability
-	if r == nil {
-		return o
-	}
-	o.MaxJobs, o.MaxAttempts = r.Capacity, words.Or(r.MaxAttempts, 0)
-	o.Retry = storage.Retry{Base: time.Duration(r.RetryBase), Max: time.Duration(r.RetryMax), Jitter: words.NoneIfZero(r.RetryJitter)}
-	o.DeduplicationTTL = time.Duration(words.NoneIfZero(r.DeduplicationTTL))
-	o.MaxDeadLetters = words.NoneIfZero(r.FailedRetention)
-	o.Lease, o.Renew = time.Duration(r.Lease), time.Duration(r.LeaseRenew)
-	return o
-}
-
-// Tune takes the bounds and delays of a newer configuration.
-func (q *Queue) Tune(spec any) error {
-	m, ok := spec.(*QueueModule)
-	if !ok {
-		return fmt.Errorf("%T does not tune a queue in SQLite", spec)
-	}
-	q.SetOptions(m.options())
-	return nil
 }
 
 // CacheModule keeps values in a file, so that they outlive the process. A write
@@ -404,14 +306,6 @@ func (m *CacheModule) Provision(caddy.Context) (err error) {
 	return err
 }
 
-// Validate checks the bounds.
-func (m *CacheModule) Validate() error {
-	return words.NotNegative(map[string]int64{"max_entries": int64(m.MaxEntries), "max_bytes": m.MaxBytes})
-}
-
-// Driver is the driver's word in the configuration.
-func (*CacheModule) Driver() string { return string(SQLite) }
-
 // ForHub names the hub, which has a file of its own unless one is written.
 func (m *CacheModule) ForHub(name string) {
 	if m.path == "" {
@@ -419,32 +313,175 @@ func (m *CacheModule) ForHub(name string) {
 	}
 }
 
-// Key identifies the file.
-func (m *CacheModule) Key() string { return m.path }
-
 // Open opens the file.
 func (m *CacheModule) Open(ctx context.Context) (storage.Cache, error) {
 	return OpenCache(ctx, m.path, m.options())
 }
 
-func (m *CacheModule) options() CacheOptions {
-	return CacheOptions{MaxEntries: m.MaxEntries, MaxBytes: m.MaxBytes}
+// SQLiteHistoryModule keeps history in a file, with nothing to install. What it has
+// accepted is on disk: it outlives the process, however that ends.
+type SQLiteHistoryModule struct {
+	// Path is the file of the database; it is made if there is none. Processes of one
+	// machine may share one. Default: sockudo/history.db in Caddy's data directory.
+	Path string `json:"path,omitempty"`
+
+	HistoryTables
+
+	path string
 }
 
-// Tune takes the bounds of a newer configuration.
-func (c *Cache) Tune(spec any) error {
-	m, ok := spec.(*CacheModule)
-	if !ok {
-		return fmt.Errorf("%T does not tune a cache in SQLite", spec)
+// HistoryTables are the tables with the history, and how long a change of them may take.
+type HistoryTables struct {
+	// TablePrefix begins the names of the two tables: NAME_logs and NAME_log_entries.
+	// They are made if there are none. It may hold letters, digits and _ only, 40 at
+	// most. Default: sockudo_history.
+	TablePrefix string `json:"table_prefix,omitempty"`
+
+	// WriteTimeout bounds one transaction, and one read: what takes longer fails.
+	// Default: 5s.
+	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*SQLiteHistoryModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.histories.sqlite", New: func() caddy.Module { return new(SQLiteHistoryModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	sqlite {
+//		path FILE              # sockudo/history.db in Caddy's data directory
+//		table_prefix NAME      # sockudo_history
+//		write_timeout DURATION # 5s
+//	}
+func (m *SQLiteHistoryModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return words.Read(d, words.Set{
+		"path": words.Text(&m.Path), "table_prefix": words.Text(&m.TablePrefix), "write_timeout": words.Duration(&m.WriteTimeout),
+	})
+}
+
+// Provision finds the file.
+func (m *SQLiteHistoryModule) Provision(caddy.Context) (err error) {
+	m.path, err = inData(m.Path, "history.db")
+	return err
+}
+
+// PostgresHistoryModule keeps history in PostgreSQL, in tables of its own.
+type PostgresHistoryModule struct{ HistoryServer }
+
+// CaddyModule returns the Caddy module information.
+func (*PostgresHistoryModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.histories.postgres", New: func() caddy.Module { return new(PostgresHistoryModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	postgres {
+//		dsn URL                  # postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require, or:
+//		host NAME                # localhost
+//		port N                   # 5432
+//		username NAME            # postgres
+//		password TEXT
+//		database NAME            # sockudo
+//		connection_pool_size N   # 10
+//		table_prefix NAME        # sockudo_history
+//		write_timeout DURATION   # 5s
+//	}
+func (m *PostgresHistoryModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return m.read(d) }
+
+// MySQLHistoryModule keeps history in MySQL or MariaDB, in tables of its own. The
+// server's max_allowed_packet bounds the size of an entry.
+type MySQLHistoryModule struct{ HistoryServer }
+
+// CaddyModule returns the Caddy module information.
+func (*MySQLHistoryModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.histories.mysql", New: func() caddy.Module { return new(MySQLHistoryModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	mysql {
+//		dsn TEXT                 # USER:PASSWORD@tcp(HOST:3306)/DATABASE?tls=true, or:
+//		host NAME                # localhost
+//		port N                   # 3306
+//		username NAME            # root
+//		password TEXT
+//		database NAME            # sockudo
+//		connection_pool_size N   # 10
+//		table_prefix NAME        # sockudo_history
+//		write_timeout DURATION   # 5s
+//	}
+func (m *MySQLHistoryModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return m.read(d) }
+
+// HistoryServer is a database server and the tables with the history in it.
+type HistoryServer struct {
+	Login
+	HistoryTables
+}
+
+func (s *HistoryServer) read(d *caddyfile.Dispenser) error {
+	set := s.words()
+	set["table_prefix"], set["write_timeout"] = words.Text(&s.TablePrefix), words.Duration(&s.WriteTimeout)
+	return words.Read(d, set)
+}
+
+// Login says where a database server is, and who logs in.
+type Login struct {
+	// DSN is the whole address, in the form of the driver. It excludes host, port,
+	// username, password and database. Default: none.
+	DSN string `json:"dsn,omitempty"`
+
+	// Host is the name or address of the server. Default: localhost.
+	Host string `json:"host,omitempty"`
+
+	// Port is that of the server. Default: 5432 for postgres, 3306 for mysql.
+	Port int `json:"port,omitempty"`
+
+	// Username logs in. Default: postgres, or root for mysql.
+	Username string `json:"username,omitempty"`
+
+	// Password logs in. It had best be a placeholder such as {env.DATABASE_PASSWORD}
+	// or {file./run/secrets/db}. Default: none.
+	Password string `json:"password,omitempty"`
+
+	// Database is the name of the database. Default: sockudo.
+	Database string `json:"database,omitempty"`
+
+	// ConnectionPoolSize bounds the open connections. Default: 10.
+	ConnectionPoolSize int `json:"connection_pool_size,omitempty"`
+
+	server Server // which expands and checks the same words
+}
+
+func (l *Login) words() words.Set {
+	return words.Set{
+		"dsn": words.Text(&l.DSN), "host": words.Text(&l.Host), "port": words.Number(&l.Port),
+		"username": words.Text(&l.Username), "password": words.Text(&l.Password), "database": words.Text(&l.Database),
+		"connection_pool_size": words.Number(&l.ConnectionPoolSize),
 	}
-	c.SetOptions(m.options())
-	return nil
+}
+
+// Provision expands the placeholders.
+func (l *Login) Provision(c caddy.Context) error {
+	l.server = Server{
+		DSN: l.DSN, Host: l.Host, Port: l.Port, Username: l.Username, Password: l.Password, Database: l.Database,
+		ConnectionPoolSize: l.ConnectionPoolSize,
+	}
+	return l.server.Provision(c)
 }
 
 var (
 	_    storage.Spec[storage.Queue] = (*QueueModule)(nil)
 	_    storage.Spec[storage.Cache] = (*CacheModule)(nil)
 	_, _ storage.Tuner               = (*Queue)(nil), (*Cache)(nil)
+
+	_ storage.Spec[storage.History] = (*SQLiteHistoryModule)(nil)
+	_ storage.Spec[storage.History] = (*PostgresHistoryModule)(nil)
+	_ storage.Spec[storage.History] = (*MySQLHistoryModule)(nil)
+
+	_ storage.Spec[storage.PushStore] = (*SQLitePushModule)(nil)
+	_ storage.Spec[storage.PushStore] = (*PostgresPushModule)(nil)
+	_ storage.Spec[storage.PushStore] = (*MySQLPushModule)(nil)
 
 	_ storage.Spec[storage.AppManager] = (*SQLiteModule)(nil)
 	_ storage.Spec[storage.AppManager] = (*PostgresModule)(nil)

@@ -102,5 +102,5 @@ func isDuplicate(err error) bool {
 // isDeadlock reports whether a transaction was ended so that another can go on.
 func isDeadlock(err error) bool {
 	var pg *pgconn.PgError
-	return isMySQL(err, mysqlDeadlock) || errors.As(err, &pg) && pg.Code == "40P01"
+	return isMySQL(err, mysqlDeadlock) || errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
 }

@@ -88,6 +88,11 @@ func open(ctx context.Context, o Options) (*stdsql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.place(), err)
 	}
+	return o.ask(ctx, db)
+}
+
+// ask bounds the connections of a database, and asks whether it is there.
+func (o Options) ask(ctx context.Context, db *stdsql.DB) (*stdsql.DB, error) {
 	db.SetMaxOpenConns(o.MaxConnections)
 	db.SetMaxIdleConns(min(2, o.MaxConnections))
 	db.SetConnMaxIdleTime(idleTime)
@@ -102,32 +107,16 @@ func (o Options) prepare() (*stdsql.DB, error) {
 	case SQLite:
 		return o.prepareSQLite()
 	case Postgres:
-		dsn := o.DSN
-		if dsn == "" {
-			u := url.URL{
-				Scheme: "postgres", User: url.UserPassword(o.Username, o.Password), Path: "/" + o.Database,
-				Host: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
-			}
-			dsn = u.String()
-		}
-		c, err := pgx.ParseConfig(dsn)
+		c, err := o.postgresConfig()
 		if err != nil {
-			return nil, errors.New("the dsn cannot be read; it is like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require")
+			return nil, err
 		}
-		c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
 		return stdlib.OpenDB(*c), nil
 	case MySQL:
-		c := mysql.NewConfig()
-		c.Net, c.Addr = "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
-		c.User, c.Passwd, c.DBName = o.Username, o.Password, o.Database
-		if o.DSN != "" {
-			var err error
-			if c, err = mysql.ParseDSN(o.DSN); err != nil {
-				return nil, errors.New("the dsn cannot be read; it is like USER:PASSWORD@tcp(HOST:3306)/DATABASE?tls=true")
-			}
+		c, err := o.mysqlConfig()
+		if err != nil {
+			return nil, err
 		}
-		c.Timeout = cmp.Or(c.Timeout, connectTimeout)
-		c.Logger = &mysql.NopLogger{}
 		connector, err := mysql.NewConnector(c)
 		if err != nil {
 			return nil, err
@@ -135,6 +124,38 @@ func (o Options) prepare() (*stdsql.DB, error) {
 		return stdsql.OpenDB(connector), nil
 	}
 	return nil, fmt.Errorf("there is no dialect %q", o.Dialect)
+}
+
+func (o Options) postgresConfig() (*pgx.ConnConfig, error) {
+	dsn := o.DSN
+	if dsn == "" {
+		u := url.URL{
+			Scheme: "postgres", User: url.UserPassword(o.Username, o.Password), Path: "/" + o.Database,
+			Host: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
+		}
+		dsn = u.String()
+	}
+	c, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("the dsn cannot be read; it is like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require")
+	}
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
+	return c, nil
+}
+
+func (o Options) mysqlConfig() (*mysql.Config, error) {
+	c := mysql.NewConfig()
+	c.Net, c.Addr = "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+	c.User, c.Passwd, c.DBName = o.Username, o.Password, o.Database
+	if o.DSN != "" {
+		var err error
+		if c, err = mysql.ParseDSN(o.DSN); err != nil {
+			return nil, errors.New("the dsn cannot be read; it is like USER:PASSWORD@tcp(HOST:3306)/DATABASE?tls=true")
+		}
+	}
+	c.Timeout = cmp.Or(c.Timeout, connectTimeout)
+	c.Logger = &mysql.NopLogger{}
+	return c, nil
 }
 
 func (o Options) prepareSQLite() (*stdsql.DB, error) {

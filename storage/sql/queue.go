@@ -102,7 +102,7 @@ func OpenQueue(ctx context.Context, path string, options QueueOptions, log *zap.
 	if q.owner, err = newOwner(path, rand.Text()[:12]); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", q.place, err), db.Close())
 	}
-	q.writer = startWriter(db, q.place)
+	q.writer = startWriter(db, q.place, commitTimeout)
 	background, stop := context.WithCancel(context.Background())
 	q.stop = stop
 	if err := errors.Join(q.recount(ctx), q.reclaim(ctx)); err != nil {

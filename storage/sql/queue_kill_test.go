@@ -29,6 +29,18 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if text := os.Getenv(historyKillVariable); text != "" {
+		if err := beKilledWithHistory(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	if text := os.Getenv(pushKillVariable); text != "" {
+		if err := beKilledWithPush(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(m.Run())
 }
 

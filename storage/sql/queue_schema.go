@@ -57,9 +57,14 @@ var components = map[string][]string{
 	},
 }
 
-// upgrade takes the steps of a component that a file lacks. Two processes that
-// open it at once wait for each other. A file of a later version is refused.
+// upgrade takes the steps of a component that a file lacks.
 func upgrade(ctx context.Context, db *stdsql.DB, component string) error {
+	return upgradeBy(ctx, db, component, components[component])
+}
+
+// upgradeBy takes the steps that a file lacks. Two processes that open it at once
+// wait for each other. A file of a later version is refused.
+func upgradeBy(ctx context.Context, db *stdsql.DB, component string, steps []string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -68,7 +73,7 @@ func upgrade(ctx context.Context, db *stdsql.DB, component string) error {
 	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS sockudo_schema (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"); err != nil {
 		return err
 	}
-	steps, version := components[component], 0
+	version := 0
 	err = tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM sockudo_schema WHERE component = ?", component).Scan(&version)
 	if err != nil {
 		return err

@@ -17,14 +17,22 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage/storagetest"
 )
 
-// servers are the databases that the tests use. Each has an environment variable
-// with another address.
+// postgresServer and mysqlServer are the servers that the tests use. Each has an
+// environment variable with another address.
+func postgresServer() Options {
+	return Options{Dialect: Postgres, DSN: cmp.Or(os.Getenv("TEST_POSTGRES_DSN"), "postgres://root@127.0.0.1:5432/test")}
+}
+
+func mysqlServer() Options {
+	return Options{Dialect: MySQL, DSN: cmp.Or(os.Getenv("TEST_MYSQL_DSN"), "root@tcp(127.0.0.1:3306)/test")}
+}
+
+// servers are the databases that the tests use.
 func servers(t *testing.T) map[Dialect]Options {
 	t.Helper()
 	return map[Dialect]Options{
 		SQLite:   {Dialect: SQLite, Path: filepath.Join(t.TempDir(), "a?b #%", "apps.db")},
-		Postgres: {Dialect: Postgres, DSN: cmp.Or(os.Getenv("TEST_POSTGRES_DSN"), "postgres://root@127.0.0.1:5432/test")},
-		MySQL:    {Dialect: MySQL, DSN: cmp.Or(os.Getenv("TEST_MYSQL_DSN"), "root@tcp(127.0.0.1:3306)/test")},
+		Postgres: postgresServer(), MySQL: mysqlServer(),
 	}
 }
 
@@ -134,9 +142,9 @@ func TestRowsOfSockudo(t *testing.T) {
 		m := openTable(t, o, table)
 		m.Log = zap.New(core)
 		defer func() { _ = m.Close() }()
-		insert := fmt.Sprintf("INSERT INTO %s (id, %s, secret, max_connections, max_client_events_per_second, enabled, enable_client_messages, max_event_batch_size, allowed_origins, policy) VALUES (?, ?, 's', 7, 8, TRUE, TRUE, 9, ?, ?)", m.quoted, m.dialect.quote("key"))
+		insert := fmt.Sprintf("INSERT INTO %s (id, %s, secret, max_connections, max_client_events_per_second, enabled, enable_client_messages, max_event_batch_size, connection_recovery, channel_delta_compression, allowed_origins, policy) VALUES (?, ?, 's', 7, 8, TRUE, TRUE, 9, '{\"max_buffer_size\":60}', '{\"ticker\":\"fossil\"}', ?, ?)", m.quoted, m.dialect.quote("key"))
 		execute(t, m, insert, "flat", "kf", `["https://a.example"]`, nil)
-		execute(t, m, insert, "policy", "kp", nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`)
+		execute(t, m, insert, "policy", "kp", nil, `{"limits":{"max_connections":"70"},"features":{"enable_watchlist_events":true},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true,"max_buffer_size":50},"ai_transport":{"enabled":true}}`)
 		execute(t, m, insert, "broken", "kb", nil, `{"limits":{"max_connections":-1}}`)
 
 		app, err := m.AppByKey(t.Context(), "kf")
@@ -144,17 +152,17 @@ func TestRowsOfSockudo(t *testing.T) {
 			t.Fatal(err)
 		}
 		if app.Limits.MaxConnections != 7 || app.Limits.MaxClientEventsPerSecond != 8 || app.Limits.MaxEventBatchSize != 9 ||
-			!app.Features.ClientMessages || !app.Enabled || len(app.AllowedOrigins) != 1 {
+			!app.Features.ClientMessages || !app.Enabled || len(app.AllowedOrigins) != 1 || app.Recovery.BufferSize != 60 || app.Delta["ticker"].Algorithm != "fossil" {
 			t.Errorf("flat columns became %+v", app)
 		}
 		if app, err = m.AppByID(t.Context(), "policy"); err != nil {
 			t.Fatal(err)
 		}
-		if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+		if app.Limits.MaxConnections != 70 || app.Limits.MaxEventBatchSize != 0 || app.Features.ClientMessages || !app.Features.WatchlistEvents || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" || app.Recovery.BufferSize != 50 || app.Recovery.Enabled == nil || app.Delta != nil {
 			t.Errorf("the policy became %+v", app)
 		}
-		if warned := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); warned != 1 {
-			t.Errorf("the log says %d times that connection_recovery is ignored", warned)
+		if warned := logs.FilterField(zap.Strings("ignored", []string{"ai_transport"})).Len(); warned != 1 {
+			t.Errorf("the log says %d times that ai_transport is ignored", warned)
 		}
 		if _, err = m.AppByID(t.Context(), "broken"); err == nil || !strings.Contains(err.Error(), `"-1"`) {
 			t.Errorf("a broken record: %v", err)

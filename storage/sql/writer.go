@@ -17,7 +17,7 @@ const (
 	maxInbox = 64 << 20
 	// maxBatch bounds the changes of one transaction.
 	maxBatch = 512
-	// commitTimeout bounds one transaction.
+	// commitTimeout bounds one transaction of a queue or a cache.
 	commitTimeout = 20 * time.Second
 )
 
@@ -27,6 +27,7 @@ const (
 type writer struct {
 	db    *stdsql.DB
 	place string
+	limit atomic.Int64 // of one transaction, a time.Duration
 
 	mu     sync.Mutex
 	wake   sync.Cond
@@ -59,8 +60,9 @@ type refused struct{ error }
 
 func (r refused) Unwrap() error { return r.error }
 
-func startWriter(db *stdsql.DB, place string) *writer {
+func startWriter(db *stdsql.DB, place string, limit time.Duration) *writer {
 	w := &writer{db: db, place: place, done: make(chan struct{})}
+	w.limit.Store(int64(limit))
 	w.wake.L = &w.mu
 	go w.run()
 	return w
@@ -163,7 +165,7 @@ func (w *writer) write(batch []*change) {
 }
 
 func (w *writer) commit(batch []*change) (outcomes []error, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(w.limit.Load()))
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -190,10 +192,18 @@ func (w *writer) commit(batch []*change) (outcomes []error, err error) {
 	return outcomes, tx.Commit()
 }
 
+// executor is a transaction of the standard library, or a connection that is within
+// one.
+type executor interface {
+	querier
+	ExecContext(ctx context.Context, query string, args ...any) (stdsql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *stdsql.Row
+}
+
 // transaction is what a change writes to.
 type transaction struct {
 	ctx context.Context //nolint:containedctx // one transaction is one call
-	tx  *stdsql.Tx
+	tx  executor
 
 	// jobs and bytes are what changes of this transaction have added to a queue.
 	jobs  int

@@ -180,14 +180,14 @@ func clusterGone(t *testing.T, nodes []storage.Adapter) {
 	b.await(t, 1)
 }
 
-// clusterControl checks that what hubs say to each other reaches all nodes without
-// asking, in order.
+// clusterControl checks that what is for every node, words of hubs and revocations of
+// tokens, reaches all of them without asking, in order.
 func clusterControl(t *testing.T, nodes []storage.Adapter) {
 	const n = 100
 	node := unique()
 	boxes := make([]*inbox, len(nodes))
 	for i := range nodes {
-		b := &inbox{}
+		b := &inbox{app: node}
 		boxes[i] = b
 		leave, err := nodes[i].Subscribe(fmt.Sprint(node, i), func(e *protocol.Envelope) {
 			if e.Node == node {
@@ -197,14 +197,15 @@ func clusterControl(t *testing.T, nodes []storage.Adapter) {
 		must(t, err)
 		t.Cleanup(func() { _ = leave(ended()) })
 	}
+	kinds := []protocol.EnvelopeKind{protocol.KindControl, protocol.KindRevoke}
 	for k := range n {
-		e := &protocol.Envelope{Kind: protocol.KindControl, Node: node, Seq: uint64(k + 1), Data: json.RawMessage(`{}`)}
+		e := &protocol.Envelope{Kind: kinds[k%2], App: node, Event: "e", User: "u", Node: node, Seq: uint64(k + 1), Data: json.RawMessage(`{}`)}
 		must(t, nodes[0].Publish(t.Context(), e))
 	}
 	for i, b := range boxes {
 		for k, e := range b.await(t, n) {
-			if e.Seq != uint64(k+1) || e.Kind != protocol.KindControl {
-				t.Fatalf("node %d got the word %d in place %d", i, e.Seq, k)
+			if e.Seq != uint64(k+1) || e.Kind != kinds[k%2] {
+				t.Fatalf("node %d got the envelope %d of kind %d in place %d", i, e.Seq, e.Kind, k)
 			}
 		}
 	}

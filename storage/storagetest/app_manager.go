@@ -71,10 +71,27 @@ func someApps() []*storage.App {
 		},
 		AllowedOrigins: []string{"https://*.example.com", "b.example"},
 		Namespaces: map[string]*storage.Namespace{
-			"chat": {Name: "chat", Pattern: `^chat:[a-z]+$`, MaxChannelNameLength: 15, AllowUserLimitedChannels: true},
-			"any":  {Name: "any"},
+			"chat": {
+				Name: "chat", Pattern: `^chat:[a-z]+$`, MaxChannelNameLength: 15, AllowUserLimitedChannels: true,
+				NoSubscribe: true, NoPublish: true, NoPresence: true, Annotations: &off,
+				History:         storage.AppHistory{Rewind: &off, Retention: 20 * time.Second, MaxItems: 21, MaxBytes: 22},
+				PresenceHistory: storage.AppHistory{Enabled: &off, Retention: 23 * time.Second, MaxItems: 24, MaxBytes: 25},
+			},
+			"any": {Name: "any"},
 		},
 		Idempotency: storage.AppIdempotency{Enabled: &off, TTL: 16 * time.Second},
+		Recovery:    storage.AppRecovery{Enabled: &off, TTL: 17 * time.Second, BufferSize: 18},
+		History:     storage.AppHistory{Enabled: &off, Rewind: &off, Retention: 26 * time.Second, MaxItems: 27, MaxBytes: 28 << 32},
+		Annotations: &off,
+
+		PresenceHistory: storage.AppHistory{Enabled: &off, Retention: 29 * time.Second, MaxItems: 30, MaxBytes: 31},
+		Delta: map[string]storage.ChannelDelta{
+			"ticker":  {Algorithm: "fossil"},
+			"as-hub":  {},
+			"none":    {Disabled: true},
+			"chat:*":  {Algorithm: "xdelta3", ConflationKey: "data.symbol", MaxConflationKeys: 19, DropTags: true},
+			"*-later": {Disabled: true, Algorithm: "fossil"},
+		},
 		Webhooks: []storage.Webhook{
 			{
 				URL: "https://hooks.example/a?b=c&d=%C3%BC", EventTypes: []string{"channel_occupied", "member_added", "of_later"},
@@ -132,6 +149,9 @@ func describe(app storage.App) string {
 	}
 	if app.Idempotency.Enabled != nil {
 		text.WriteString(fmt.Sprintf(" Idempotency.Enabled %v", *app.Idempotency.Enabled))
+	}
+	if app.Recovery.Enabled != nil {
+		text.WriteString(fmt.Sprintf(" Recovery.Enabled %v", *app.Recovery.Enabled))
 	}
 	for _, n := range app.Namespaces {
 		text.WriteString(fmt.Sprintf(" Namespace %+v", *n))

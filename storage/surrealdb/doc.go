@@ -1,7 +1,8 @@
 // Package surrealdb keeps apps in SurrealDB, in the table of Sockudo: the id of a
 // record is that of its app, the field key is unique by an index, and the field
 // payload is the whole app as JSON in a text. What Sockudo has written is read as it
-// is.
+// is. It keeps histories and the records of push notifications there too, in tables of
+// its own.
 //
 // Requests go over one WebSocket. The way over HTTP is not taken, because there
 // servers before 3.1 mix up the sessions of requests that come at the same time

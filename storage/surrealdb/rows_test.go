@@ -45,7 +45,7 @@ func flatRow(id, key string) map[string]any {
 	return map[string]any{"key": key, "payload": fmt.Sprintf(`{"id":%q,"key":%q,"secret":"s","enabled":true,"max_connections":"7",
 		"max_client_events_per_second":8,"max_read_requests_per_second":"10","max_event_batch_size":9,"max_event_name_length":null,
 		"enable_client_messages":true,"enable_watchlist_events":false,"allowed_origins":["https://a.example"],
-		"idempotency":{"enabled":true,"ttl_seconds":30},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`, id, key)}
+		"idempotency":{"enabled":true,"ttl_seconds":30},"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true,"max_buffer_size":50},"ai_transport":{"enabled":true}}`, id, key)}
 }
 
 // knows checks who has a key. An empty id is nobody.
@@ -69,7 +69,7 @@ func TestRecordsOfSockudo(t *testing.T) {
 	write(t, m, "flat", flatRow("flat", "kf"))
 	write(t, m, "nested", rowOf("nested", "kn", `{"limits":{"max_connections":"70","decay_seconds":2},"features":{"enable_watchlist_events":true},
 		"channels":{"allowed_origins":["https://a.example"],"channel_namespaces":[{"name":"chat","channel_name_pattern":"^chat:"}]},
-		"idempotency":null,"history":null,"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true}}`))
+		"idempotency":null,"webhooks":[{"url":"https://a.example"}],"connection_recovery":{"enabled":true,"max_buffer_size":50},"ai_transport":{"enabled":true}}`))
 
 	for _, find := range []func() (*storage.App, error){
 		func() (*storage.App, error) { return m.AppByKey(t.Context(), "kf") },
@@ -82,7 +82,7 @@ func TestRecordsOfSockudo(t *testing.T) {
 		if app.Limits.MaxConnections != 7 || app.Limits.MaxClientEventsPerSecond != 8 || app.Limits.MaxEventBatchSize != 9 ||
 			app.Limits.MaxReadRequestsPerSecond != 10 || app.Limits.MaxEventNameLength != 0 || !app.Enabled || app.Secret != "s" ||
 			!app.Features.ClientMessages || app.Features.WatchlistEvents || fmt.Sprint(app.AllowedOrigins) != "[https://a.example]" ||
-			app.Idempotency.Enabled == nil || app.Idempotency.TTL.Seconds() != 30 || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+			app.Idempotency.Enabled == nil || app.Idempotency.TTL.Seconds() != 30 || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" || app.Recovery.BufferSize != 50 {
 			t.Errorf("the flat spelling became %+v", app)
 		}
 	}
@@ -91,14 +91,14 @@ func TestRecordsOfSockudo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if app.ID != "nested" || app.Limits.MaxConnections != 70 || app.Limits.DecaySeconds != 2 || app.Features.ClientMessages ||
-		!app.Features.WatchlistEvents || len(app.AllowedOrigins) != 1 || app.Namespaces["chat"] == nil || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" {
+		!app.Features.WatchlistEvents || len(app.AllowedOrigins) != 1 || app.Namespaces["chat"] == nil || len(app.Webhooks) != 1 || app.Webhooks[0].URL != "https://a.example" || app.Recovery.BufferSize != 50 {
 		t.Errorf("the nested spelling became %+v", app)
 	}
 	if apps, err := m.Apps(t.Context()); err != nil || len(apps) != 2 {
 		t.Errorf("Apps = %v, %v", apps, err)
 	}
-	if warned := logs.FilterField(zap.Strings("ignored", []string{"connection_recovery"})).Len(); warned != 2 {
-		t.Errorf("the log says %d times that connection_recovery is ignored, want once for each app", warned)
+	if warned := logs.FilterField(zap.Strings("ignored", []string{"ai_transport"})).Len(); warned != 2 {
+		t.Errorf("the log says %d times that ai_transport is ignored, want once for each app", warned)
 	}
 }
 

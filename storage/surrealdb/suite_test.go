@@ -29,3 +29,22 @@ func TestAppManagerOutage(t *testing.T) {
 		return m
 	})
 }
+
+// openHistory opens what the test closes.
+func openHistory(t *testing.T, o Options) *History {
+	t.Helper()
+	h, err := OpenHistory(t.Context(), HistoryOptions{Options: o}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+func TestHistorySuite(t *testing.T) {
+	engine(t)
+	o := standing(t)
+	storagetest.TestHistory(t, func(t *testing.T) (here, there storage.History) {
+		return openHistory(t, o), openHistory(t, o)
+	})
+}

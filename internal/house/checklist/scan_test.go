@@ -17,7 +17,7 @@ func TestScan(t *testing.T) {
 		{"go", "a_test.go", mark + "protocol 1, 2\n" + mark + "http-api 1\n// More.\nfunc TestA(t *testing.T) {", "protocol: 2 of"},
 		{"scenario", "a.mjs", mark + "protocol 206\nscenario('x', () => {})", "protocol: 1 of"},
 		{"twice", "a_test.go", mark + "protocol 1\nfunc TestA(\n" + mark + "protocol 1\nfunc TestB(", "protocol: 1 of"},
-		{"beyond", "a_test.go", mark + "protocol 3\nfunc TestA(", "tested beyond the scope: 3"},
+		{"beyond", "a_test.go", mark + "protocol 208\nfunc TestA(", "tested beyond the scope: 208"},
 		{"no test", "a.go", mark + "protocol 1\nfunc TestA(", "protocol: 0 of"},
 		{"form", "a_test.go", "// check" + "list: protocol 1\nfunc TestA(", "a_test.go:1: "},
 		{"space", "a_test.go", mark + "protocol 1,2\nfunc TestA(", "is not of the form"},

@@ -1,4 +1,6 @@
-package webhooks
+// Package netguard tells addresses of the public network from all others, for servers
+// that connect to where others tell them to.
+package netguard
 
 import (
 	"errors"
@@ -6,8 +8,8 @@ import (
 	"syscall"
 )
 
-// errPrivate is why a connection is not made. It names the setting.
-var errPrivate = errors.New("the receiver is at a loopback, private or similar address, which allow_private in webhooks would admit")
+// ErrPrivate is why a connection is not made.
+var ErrPrivate = errors.New("the address is a loopback, private or similar one")
 
 // notPublic are the networks beside those that netip knows by name.
 var notPublic = prefixes(
@@ -59,12 +61,12 @@ func IsPublic(a netip.Addr) bool {
 	return true
 }
 
-// refusePrivate is the Control of a dialer: the address is the one that the name
+// RefusePrivate is the Control of a dialer: the address is the one that the name
 // has been resolved to, so no answer of a name server gets around it.
-func refusePrivate(_, address string, _ syscall.RawConn) error {
+func RefusePrivate(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || !IsPublic(to.Addr()) {
-		return errPrivate
+		return ErrPrivate
 	}
 	return nil
 }
