@@ -20,8 +20,11 @@ import (
 // an HTML comment that says so.
 var block = regexp.MustCompile("(?ms)^(<!-- not run -->\\n)?```(caddyfile|json)\\n(.*?)^```$")
 
+// elsewhere are examples that need servers, and the tests that run them.
+var elsewhere = map[string]string{"examples/production.caddyfile": "TestProductionExample"}
+
 // TestCaddyfiles adapts and provisions every Caddyfile of the documents and every
-// example, as they stand there.
+// example that needs no servers, as they stand there.
 func TestCaddyfiles(t *testing.T) {
 	for _, name := range []string{"APP_SECRET", "DATABASE_URL"} {
 		t.Setenv(name, "a secret of some length")
@@ -44,7 +47,7 @@ func TestCaddyfiles(t *testing.T) {
 		}
 	}, ".md")
 	walk(t, func(name string) {
-		if strings.HasPrefix(name, "examples/") {
+		if strings.HasPrefix(name, "examples/") && elsewhere[name] == "" {
 			each(name, read(t, name))
 		}
 	}, "Caddyfile", ".caddyfile")
