@@ -45,13 +45,13 @@ func (r *fileReader) arrangeQueue(root *fileNode) {
 	} {
 		r.put(reliability, reliability.take(k[0]), k[1])
 	}
-	if driver != "memory" {
-		r.put(reliability, reliability.take("memory_capacity"), "capacity")
-	} else {
-		for _, word := range []string{"lease_ms", "lease_renew_ms"} {
-			if l := reliability.take(word); l != nil {
-				r.note(l, "a job in memory has no other holder")
-			}
+	others := map[string]string{"memory_capacity": "the queue is not in memory"}
+	if driver == "memory" {
+		others = map[string]string{"lease_ms": "a job in memory has one holder", "lease_renew_ms": "a job in memory has one holder"}
+	}
+	for _, word := range sortedKeys(others) {
+		if n := reliability.take(word); n != nil {
+			r.note(n, "%s", others[word])
 		}
 	}
 	if n == nil || root.get("queue") == nil {

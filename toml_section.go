@@ -273,6 +273,12 @@ func (r *fileReader) guest(n *fileNode, module string) map[string]any {
 	if err == nil {
 		err = json.Unmarshal(b, fresh)
 	}
+	if err == nil {
+		b, err = json.Marshal(fresh) // as a Caddyfile has it, times in nanoseconds
+	}
+	if err == nil {
+		object, err = objectOf(b)
+	}
 	if err != nil {
 		r.fail(n, err)
 	}
