@@ -39,7 +39,8 @@ type hub struct {
 }
 
 func newHub(name string) *hub {
-	return &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), notices: push.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	live := realtime.NewHub(name)
+	return &hub{Hub: live, board: webhooks.NewBoard(live.Metrics()), notices: push.NewBoard(live.Metrics()), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
 }
 
 // Destruct ends the hub.

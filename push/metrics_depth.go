@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 )
 
 // depthTimeout bounds what the queue may take to tell how full it is.
@@ -17,11 +19,13 @@ type depthCollector struct {
 	jobs, age *prometheus.Desc
 }
 
-func newDepthCollector(labels prometheus.Labels) *depthCollector {
-	return &depthCollector{
-		jobs: prometheus.NewDesc("push_queue_jobs", "Jobs in the queue.", []string{"stage", "state"}, labels),
-		age:  prometheus.NewDesc("push_queue_oldest_age_seconds", "For how long the oldest job has been ready, about.", []string{"stage", "state"}, labels),
+func newDepthCollector(r *meter.Registry) *depthCollector {
+	c := &depthCollector{
+		jobs: r.Desc(meter.KindGauge, namePrefix+"queue_jobs", "Jobs in the queue.", "stage", "state"),
+		age:  r.Desc(meter.KindGauge, namePrefix+"queue_oldest_age_seconds", "For how long the oldest job has been ready, about.", "stage", "state"),
 	}
+	r.Collect(c)
+	return c
 }
 
 // Describe names the metrics.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -19,11 +20,13 @@ type depthCollector struct {
 	jobs, age *prometheus.Desc
 }
 
-func newDepthCollector(labels prometheus.Labels) *depthCollector {
-	return &depthCollector{
-		jobs: prometheus.NewDesc("webhook_jobs", "Requests in the queue, by state.", []string{"state"}, labels),
-		age:  prometheus.NewDesc("webhook_oldest_age_seconds", "How long the oldest request has been in the queue.", nil, labels),
+func newDepthCollector(r *meter.Registry) *depthCollector {
+	c := &depthCollector{
+		jobs: r.Desc(meter.KindGauge, "webhook_jobs", "Requests in the queue, by state.", "state"),
+		age:  r.Desc(meter.KindGauge, "webhook_oldest_age_seconds", "How long the oldest request has been in the queue."),
 	}
+	r.Collect(c)
+	return c
 }
 
 // Describe names the metrics.
