@@ -160,6 +160,7 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		a.log.Info("the adapter is local: events reach the clients of this node only", zap.String("hub", name))
 	}
 	d.settings.Log = a.log
+	t.settings, t.apps = &d.settings, d.apps
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint
 	return t, nil
@@ -203,6 +204,9 @@ func (a *App) Start() error {
 		t := a.tenures[name]
 		if t.fingerprint == "" {
 			return fmt.Errorf("hub %s is not defined: no sockudo block in this configuration says what it is", name)
+		}
+		if err := t.checkMentions(); err != nil {
+			return fmt.Errorf("hub %s: %w", name, err)
 		}
 		err := await(ctx, "starting", func() error { return t.hub.Start(a.generation) })
 		if err != nil {

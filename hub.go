@@ -86,6 +86,10 @@ type tenure struct {
 	drivers  map[string]string  // their names, by kind
 	tunes    []func() error     // apply this configuration's tuning to running drivers
 
+	settings *realtime.Settings // of the definition
+	apps     []*storage.App     // those that the configuration has itself
+	mentions []mention          // handlers that publish
+
 	written  *lookup.Overlay // apps of the configuration above a store, or nil
 	writing  func()          // ends writing them into the store
 	unfollow func()          // ends hearing of changes of the store
