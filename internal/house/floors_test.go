@@ -33,6 +33,7 @@ const (
 	live      floor = "realtime"
 	pushing   floor = "push"
 	hooks     floor = "webhooks"
+	migrating floor = "migrate"                      // standard library only
 	between   floor = "storage/relay, storage/batch" // what several drivers have in common
 	driver    floor = "storage/<driver>"
 	provider  floor = "push/<provider>"
@@ -54,17 +55,18 @@ var mayImport = map[floor][]floor{
 	live:      {past, contracts, deltas, filters, protocol, leaf},
 	pushing:   {contracts, protocol, leaf},
 	hooks:     {contracts, protocol, leaf},
+	migrating: {},
 	common:    {},
 	between:   {contracts, protocol, leaf},
 	driver:    {common, between, contracts, protocol, leaf},
 	provider:  {common, pushing, contracts, protocol, leaf},
 	transport: {live, past, pushing, contracts, protocol, leaf},
-	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
-	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
+	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, leaf},
+	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, leaf},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
-var plain = []floor{protocol, leaf, deltas, filters, language}
+var plain = []floor{protocol, leaf, deltas, filters, language, migrating}
 
 // floorOf is the floor of a package, by its path below the module: "." is the
 // root package. It is empty for a package that nobody has given a place.
@@ -102,6 +104,8 @@ func floorOf(dir string) floor {
 		return below(rest, pushing, provider)
 	case "webhooks":
 		return below(rest, hooks, "")
+	case "migrate":
+		return below(rest, migrating, "")
 	}
 	return ""
 }
