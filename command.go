@@ -19,7 +19,9 @@ func init() {
 		Short: "Looks after the realtime server of a running Caddy",
 		Long:  "Looks after the realtime server of a running Caddy, through its admin API.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(statusCommand(), webhooksCommand(), pushCommand(), vapidKeysCommand(), importCommand())
+			cmd.AddCommand(statusCommand(), webhooksCommand(), pushCommand(), vapidKeysCommand())
+			cmd.AddCommand(signCommand(), tokenCommand())
+			cmd.AddCommand(importCommand())
 		},
 	})
 }

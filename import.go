@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -153,25 +154,28 @@ func (w *caddyfileWriter) site(addresses string, body func() error) error {
 
 // writeOptions writes the global options, if there are any.
 func writeOptions(w *caddyfileWriter, site migrate.Site) error {
-	if !site.Debug && site.Grace == "" && site.Metrics == "" {
+	var options [][]string
+	add := func(needed bool, words ...string) {
+		if needed {
+			options = append(options, words)
+		}
+	}
+	add(site.Debug, "debug")
+	add(site.Grace != "", "grace_period", site.Grace)
+	add(site.HTTPPort != 0, "http_port", strconv.Itoa(site.HTTPPort))
+	add(site.Metrics != "", "metrics")
+	if len(options) == 0 && len(site.Proxies) == 0 {
 		return nil
 	}
 	w.WriteString("{\n")
 	w.depth++
-	if site.Debug {
-		w.WriteString("\tdebug\n")
-	}
-	if site.Grace != "" {
-		if err := w.line("grace_period", site.Grace); err != nil {
-			return err
-		}
-	}
-	if site.Metrics != "" {
-		w.WriteString("\tmetrics\n")
+	err := each(options, func(words []string) error { return w.line(words...) })
+	if len(site.Proxies) > 0 && err == nil {
+		err = w.block(func() error { return w.line(append([]string{"trusted_proxies", "static"}, site.Proxies...)...) }, "servers")
 	}
 	w.depth--
 	w.WriteString("}\n\n")
-	return nil
+	return err
 }
 
 // check adapts the Caddyfile and reads it as a load would, with the secrets that it

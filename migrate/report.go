@@ -56,6 +56,10 @@ type Site struct {
 	Prefix string
 	// Cert and Key are files with a certificate. Without them it is Caddy's business.
 	Cert, Key string
+	// HTTPPort is where clients without TLS are redirected from. Zero means the usual one.
+	HTTPPort int
+	// Proxies are the addresses of those that may say who a client is.
+	Proxies []string
 	// Debug asks for a detailed log.
 	Debug bool
 	// Grace bounds how long the end of the process may take, such as 3s.

@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 const reverbAppsPath = "apps.apps"
@@ -65,10 +66,15 @@ func (m *importer) reverbOrigins(app map[string]any, path string) {
 	}
 	var list []any
 	for _, host := range hosts {
-		list = append(list, literal(host))
+		switch {
+		case strings.Contains(host, "*"):
+			list = append(list, literal(host))
+		default: // Reverb looks at neither the scheme nor the port
+			list = append(list, literal("http://"+host), literal("https://"+host), literal("http://"+host+":*"), literal("https://"+host+":*"))
+		}
 	}
 	app["allowed_origins"] = list
-	m.note(s, TakenOver, "app.allowed_origins", "")
+	m.note(s, Approximated, "app.allowed_origins", "Reverb compares the host alone, so that any scheme and port is admitted; leave in the list what your pages have. *.HOST admits HOST too")
 }
 
 // reverbClientEvents says whose client events count. Without a word of it, those of members
