@@ -34,6 +34,7 @@ const (
 	live      floor = "realtime"
 	pushing   floor = "push"
 	hooks     floor = "webhooks"
+	migrating floor = "migrate"                      // standard library only
 	between   floor = "storage/relay, storage/batch" // what several drivers have in common
 	driver    floor = "storage/<driver>"
 	provider  floor = "push/<provider>"
@@ -56,17 +57,18 @@ var mayImport = map[floor][]floor{
 	live:      {past, contracts, deltas, filters, protocol, meters, leaf},
 	pushing:   {contracts, protocol, meters, leaf},
 	hooks:     {contracts, protocol, meters, leaf},
+	migrating: {},
 	common:    {},
 	between:   {contracts, protocol, leaf},
 	driver:    {common, between, contracts, protocol, meters, leaf},
 	provider:  {common, pushing, contracts, protocol, meters, leaf},
 	transport: {live, past, pushing, contracts, protocol, meters, leaf},
-	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, meters, leaf},
-	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, meters, leaf},
+	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
-var plain = []floor{protocol, leaf, deltas, filters, language}
+var plain = []floor{protocol, leaf, deltas, filters, language, migrating}
 
 // floorOf is the floor of a package, by its path below the module: "." is the
 // root package. It is empty for a package that nobody has given a place.
@@ -106,6 +108,8 @@ func floorOf(dir string) floor {
 		return below(rest, pushing, provider)
 	case "webhooks":
 		return below(rest, hooks, "")
+	case "migrate":
+		return below(rest, migrating, "")
 	}
 	return ""
 }
