@@ -49,6 +49,7 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 		ofHub("GET /sockudo/hubs/{hub}/channels", adminChannels),
 		ofHub("GET /sockudo/hubs/{hub}/connections", adminConnections),
 		ofHub("DELETE /sockudo/hubs/{hub}/connections/{socket_id}", adminKick),
+		ofHub("GET /sockudo/hubs/{hub}/tail", adminTail),
 		ofHub("POST /sockudo/hubs/{hub}/drain", adminDrain),
 		ofHub("DELETE /sockudo/hubs/{hub}/drain", adminResume),
 		ofHub("GET /sockudo/hubs/{hub}/nodes", adminNodes),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,6 +31,8 @@ type hub struct {
 	board *webhooks.Board
 	// notices is what push knows of providers.
 	notices *push.Board
+	// tails counts who listens to what happens.
+	tails atomic.Int32
 
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation

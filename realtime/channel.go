@@ -141,8 +141,10 @@ func (ch *channel) join(c *Conn, m *protocol.Member, tune *tuning, reply func(*s
 	ch.count++
 	if ch.count == 1 {
 		ch.app.meter.channelAdded(ch.info.Kind)
+		ch.tellTaps(ChannelOccupied, "", true)
 	}
 	ch.app.meter.subscribed(ch.info.Kind)
+	sub.tell(Subscribed)
 	if sub.member != nil {
 		ch.layGhosts(sub.member)
 	}
@@ -201,8 +203,10 @@ func (ch *channel) releaseLocked(sub *subscription) {
 		ch.presence.leave(ch, sub)
 	}
 	ch.app.meter.unsubscribed(ch.info.Kind)
+	sub.tell(Unsubscribed)
 	if ch.count == 0 {
 		ch.app.meter.channelRemoved(ch.info.Kind)
+		ch.tellTaps(ChannelVacated, "", true)
 		ch.retain()
 	}
 	ch.markCount()

@@ -227,6 +227,7 @@ func (a *App) open(s *Settings, t Transport, hs Handshake) *Conn {
 		s.mu.Unlock()
 		if !taken {
 			a.meter.connected()
+			c.tell(Connected, Happening{Reason: clip(hs.Origin)})
 			a.hub.cluster.markApp(a.id)
 			return c
 		}
@@ -278,6 +279,7 @@ func (c *Conn) Disconnect(graceful bool) {
 	c.app.sockets.Add(-1)
 	c.hub.cluster.markApp(c.app.id)
 	c.app.meter.disconnected()
+	c.tell(Disconnected, Happening{})
 	c.hub.sockets.Add(-1)
 }
 

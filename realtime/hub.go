@@ -59,6 +59,9 @@ type Hub struct {
 	// asking bounds the questions about shared streams at one time.
 	asking chan struct{}
 
+	// taps are who listens to what happens.
+	taps tapList
+
 	draining atomic.Bool
 	closing  atomic.Bool
 	ctx      context.Context // ends with Close
@@ -119,6 +122,7 @@ func (h *Hub) Draining() bool { return h.draining.Load() }
 func (h *Hub) Close(ctx context.Context) {
 	h.draining.Store(true)
 	h.closing.Store(true)
+	defer h.taps.end()
 	h.closeAll(ctx, protocol.ErrShutdown, 0)
 	h.announcer.flush(ctx)
 	h.registrar.flush(ctx)
@@ -139,7 +143,9 @@ func (h *Hub) Close(ctx context.Context) {
 // the drain period of the current settings. It returns when every socket is
 // closed, when the drain timeout has passed, or with ctx.
 func (h *Hub) Drain(ctx context.Context) {
-	h.draining.Store(true)
+	if !h.draining.Swap(true) {
+		h.tell(Happening{Kind: DrainStarted, Here: true})
+	}
 	s := h.settings()
 	s.Log.Info("draining", zap.String("hub", h.name), zap.Int("sockets", h.Sockets()), zap.Duration("period", s.DrainPeriod))
 	ctx, cancel := context.WithTimeout(ctx, s.DrainTimeout)
@@ -148,7 +154,11 @@ func (h *Hub) Drain(ctx context.Context) {
 }
 
 // Resume ends a drain: new connections are admitted again.
-func (h *Hub) Resume() { h.draining.Store(false) }
+func (h *Hub) Resume() {
+	if h.draining.Swap(false) {
+		h.tell(Happening{Kind: DrainEnded, Here: true})
+	}
+}
 
 // closeAll closes every connection with e, spread over period in small batches,
 // and waits until they have disconnected, bounded by ctx.

@@ -39,7 +39,7 @@ func (p *presence) admit(ch *channel, sub *subscription, m *protocol.Member) *pr
 		if limit := sub.conn.limits().presenceMembers; limit > 0 && len(p.members) >= limit {
 			return protocol.ErrOverCapacity
 		}
-		known = p.add(ch, *m)
+		known = p.add(ch, *m, true)
 		ch.recordMember(known, history.MemberAdded, departure{cause: history.CauseJoin, socket: sub.conn.id})
 	}
 	if known.conns++; known.conns == 1 {
@@ -50,12 +50,13 @@ func (p *presence) admit(ch *channel, sub *subscription, m *protocol.Member) *pr
 }
 
 // add makes a user a member and tells the others.
-func (p *presence) add(ch *channel, m protocol.Member) *member {
+func (p *presence) add(ch *channel, m protocol.Member, here bool) *member {
 	known := &member{Member: m}
 	p.members[m.UserID] = known
 	p.order = append(p.order, known)
 	ch.send(reply(protocol.MemberAdded(ch.info.Name, known.Member)), nil)
 	ch.tellMetaMember("member_added", m.UserID)
+	ch.tellTaps(MemberAdded, m.UserID, here)
 	return known
 }
 
@@ -83,7 +84,7 @@ func (p *presence) leave(ch *channel, sub *subscription) {
 func (p *presence) arrive(ch *channel, from *peer, m protocol.Member) {
 	known := p.members[m.UserID]
 	if known == nil {
-		known = p.add(ch, m)
+		known = p.add(ch, m, false)
 		ch.recordMember(known, history.MemberAdded, departure{cause: history.CauseJoin})
 		ch.noteMember(m.UserID, true)
 	}
@@ -131,6 +132,7 @@ func (p *presence) drop(ch *channel, known *member, why departure) {
 	p.ids, p.hash, p.encoded = nil, nil, 0
 	ch.send(reply(protocol.MemberRemoved(ch.info.Name, known.UserID)), nil)
 	ch.tellMetaMember("member_removed", known.UserID)
+	ch.tellTaps(MemberRemoved, known.UserID, why.socket != "")
 	ch.noteMember(known.UserID, false)
 	ch.recordMember(known, history.MemberRemoved, why)
 }

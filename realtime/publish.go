@@ -86,6 +86,7 @@ func (l Live) publish(ctx context.Context, app *storage.App, e *protocol.Envelop
 	if err := l.broadcast(ctx, e); err != nil {
 		return fmt.Errorf("publishing through the adapter: %w", err)
 	}
+	l.Hub.tellPublished(e, true)
 	l.tellVersion(app, e)
 	return l.reachPatterns(ctx, e)
 }
@@ -103,6 +104,9 @@ func (h *Hub) deliver(e *protocol.Envelope) {
 	a := h.liveApp(e.App)
 	if a == nil || e.Node != "" && h.cluster.window.twice(e.Node, e.Seq) {
 		return
+	}
+	if e.Node != "" && e.Node != h.cluster.self {
+		h.tellPublished(e, false)
 	}
 	switch e.Kind {
 	case protocol.KindControl: // not here, see delivery

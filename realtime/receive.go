@@ -25,6 +25,7 @@ func (c *Conn) Receive(text []byte) {
 		c.refuse(e)
 		return
 	}
+	c.tellReceived(m, len(text))
 	if strings.HasPrefix(m.Event, protocol.ClientEvent) {
 		e = c.clientEvent(m, now)
 	} else if name, ok := protocol.Canonical(m.Event); ok {
@@ -71,6 +72,7 @@ func (c *Conn) system(name string, m protocol.Message) *protocol.Error {
 // says so.
 func (c *Conn) refuse(e *protocol.Error) {
 	c.app.meter.failed(e)
+	c.tell(Refused, Happening{Code: e.Code, Reason: e.Message})
 	if e.Close {
 		c.transport.Close(e)
 		return

@@ -31,6 +31,7 @@ type Board struct {
 	mu     sync.Mutex
 	states map[stateKey]*state
 	jobs   map[string]jobTimes // by id, of those that have to run again
+	recent []Attempt
 	now    func() time.Time    // for tests
 }
 
@@ -168,6 +169,7 @@ func (b *Board) settle(app string, e *endpoint, r result, took time.Duration) {
 	defer b.mu.Unlock()
 	s, now := b.stateLocked(app, e), b.now()
 	s.running = max(s.running-1, 0)
+	b.rememberLocked(app, e, r, took)
 	switch r.verdict {
 	case delivered:
 		s.delivered++
