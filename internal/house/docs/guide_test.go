@@ -74,6 +74,67 @@ func (g *guide) script(t *testing.T, name string, environment ...string) string 
 	return string(out)
 }
 
+// serve runs routes of a guide, and files of public/ in its directory, until the test
+// ends.
+func (g *guide) serve(t *testing.T, port int, routes map[string]string, environment ...string) {
+	t.Helper()
+	code, err := os.ReadFile(filepath.Join("testdata", "backend.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(g.dir, "backend.mjs"), string(code))
+	settings, err := json.Marshal(map[string]any{"port": port, "routes": routes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, "node", "backend.mjs", string(settings))
+	cmd.Dir = g.dir
+	cmd.Env = append(os.Environ(), environment...)
+	errors := new(output)
+	cmd.Stderr = errors
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(errors)
+		}
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%v %s\n%s", err, line, errors)
+	}
+}
+
+// bundle makes one script of a module and what it imports.
+func (g *guide) bundle(t *testing.T, entry, to string, defines ...string) {
+	t.Helper()
+	args := []string{entry, "--bundle", "--format=iife", "--jsx=automatic", "--log-level=error", "--outfile=" + to}
+	for _, one := range defines {
+		args = append(args, "--define:"+one)
+	}
+	cmd := command(t, filepath.Join(packages(t), "node_modules", ".bin", "esbuild"), args...)
+	cmd.Dir = g.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// variables are those of a file in the form NAME=VALUE.
+func variables(text string) (all [][2]string) {
+	for line := range strings.Lines(text) {
+		if name, value, is := strings.Cut(strings.TrimSpace(line), "="); is && !strings.HasPrefix(name, "#") {
+			all = append(all, [2]string{name, strings.Trim(value, `"`)})
+		}
+	}
+	return all
+}
+
 // happening is what a page says.
 type happening struct {
 	Event, Channel, Line, Error string
@@ -88,7 +149,7 @@ type page struct {
 }
 
 // open opens a page in Chromium, until the test ends.
-func open(t *testing.T, url string) *page {
+func open(t *testing.T, url string, cookies ...[2]string) *page {
 	t.Helper()
 	dir := workshop(t)
 	driver, err := os.ReadFile(filepath.Join("testdata", "page.mjs"))
@@ -96,8 +157,12 @@ func open(t *testing.T, url string) *page {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "page.mjs"), string(driver))
-	settings, err := json.Marshal(map[string]string{
+	if cookies == nil {
+		cookies = [][2]string{}
+	}
+	settings, err := json.Marshal(map[string]any{
 		"url":            url,
+		"cookies":        cookies,
 		"library":        filepath.Join(packages(t), "node_modules/pusher-js/dist/web/pusher.min.js"),
 		"executablePath": chromium(t),
 	})

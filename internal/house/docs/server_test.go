@@ -54,14 +54,16 @@ func caddyBinary(t testing.TB) string {
 // server is a running Caddy, on ports of its own instead of 6001 and 2019.
 type server struct {
 	port, admin int
-	log         *output
+	// backend is the port of what the guides put behind it.
+	backend int
+	log     *output
 }
 
 // start runs Caddy with a Caddyfile of the documents in a directory, until the test
 // ends. Only its ports are others.
 func start(t testing.TB, dir, caddyfile string) *server {
 	t.Helper()
-	s := &server{port: port(t), admin: port(t), log: new(output)}
+	s := &server{port: port(t), admin: port(t), backend: port(t), log: new(output)}
 	if !strings.Contains(caddyfile, "http://localhost:6001 {") {
 		t.Fatalf("no site on port 6001:\n%s", caddyfile)
 	}
@@ -125,6 +127,8 @@ func (s *server) here(text string) string {
 		"localhost:2019", "localhost:"+strconv.Itoa(s.admin),
 		"wsPort: 6001", "wsPort: "+strconv.Itoa(s.port),
 		"port: 6001", "port: "+strconv.Itoa(s.port),
+		"localhost:3000", "localhost:"+strconv.Itoa(s.backend),
+		"localhost:8000", "localhost:"+strconv.Itoa(s.backend),
 		"_PORT=6001", "_PORT="+strconv.Itoa(s.port),
 	).Replace(text)
 }

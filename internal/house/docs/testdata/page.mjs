@@ -4,12 +4,14 @@ import { createInterface } from 'node:readline'
 import { readFile } from 'node:fs/promises'
 import { chromium } from 'playwright-core'
 
-const { url, library, executablePath } = JSON.parse(process.argv[2])
+const { url, cookies, library, executablePath } = JSON.parse(process.argv[2])
 const say = (what) => console.log(JSON.stringify(what))
 
 const flags = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 const browser = await chromium.launch({ executablePath, args: flags.split(' ') })
-const page = await browser.newPage()
+const context = await browser.newContext()
+await context.addCookies(cookies.map(([name, value]) => ({ name, value, url })))
+const page = await context.newPage()
 // The one thing that the page fetches from elsewhere is installed here.
 await page.route('https://cdn.jsdelivr.net/npm/pusher-js@8.6.0/dist/web/pusher.min.js', async (route) => {
   await route.fulfill({ contentType: 'text/javascript', body: await readFile(library) })
