@@ -19,7 +19,7 @@ func init() {
 		Short: "Looks after the realtime server of a running Caddy",
 		Long:  "Looks after the realtime server of a running Caddy, through its admin API.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(statusCommand(), webhooksCommand(), pushCommand(), vapidKeysCommand())
+			cmd.AddCommand(statusCommand(), webhooksCommand(), pushCommand(), consoleCommand(), vapidKeysCommand())
 		},
 	})
 }

@@ -8,8 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/console"
 	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/realtime/rest"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
 	"github.com/sockudo/caddy-sockudo/webhooks"
@@ -31,6 +33,10 @@ type hub struct {
 	// notices is what push knows of providers.
 	notices *push.Board
 
+	// console is the debug console, and api the HTTP API that it publishes through.
+	console *console.Console
+	api     *rest.Handler
+
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
 	closed  sync.Once
@@ -39,7 +45,9 @@ type hub struct {
 }
 
 func newHub(name string) *hub {
-	return &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), notices: push.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	h := &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), notices: push.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	h.api, h.console = rest.New(h.Hub), console.New(h.Hub, h.consoleRoutes())
+	return h
 }
 
 // Destruct ends the hub.
@@ -72,6 +80,7 @@ type tenure struct {
 	queue    storage.Queue
 	delivery *webhooks.Delivery // nil when no webhooks are sent
 	push     *notifications     // nil when no notifications are sent
+	console  *console.Settings  // nil while it is off
 	leases   map[string]*lease  // of drivers, by kind
 	drivers  map[string]string  // their names, by kind
 	tunes    []func() error     // apply this configuration's tuning to running drivers
@@ -94,6 +103,7 @@ func (t *tenure) attach(s *realtime.Settings) {
 func (t *tenure) activate() {
 	t.hub.Activate(t.generation)
 	t.hub.tune()
+	t.hub.setConsole()
 	t.startWebhooks()
 	t.startPush()
 	t.writeApps()
@@ -157,6 +167,7 @@ func (t *tenure) end() {
 	delete(t.hub.tenures, t.generation)
 	t.hub.mu.Unlock()
 	t.hub.tune()
+	t.hub.setConsole()
 	t.report("stopping webhooks", t.stopWebhooks())
 	t.report("stopping push notifications", t.stopPush())
 	t.handOver(ctx)
