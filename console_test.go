@@ -188,8 +188,12 @@ func TestConsole(t *testing.T) {
 	for _, path := range []string{"/state", "/nodes", "/health", "/session"} {
 		k.call("GET", path, "", 200, nil)
 	}
-	k.call("GET", "/webhooks", "", 404, nil)
-	k.call("GET", "/push", "", 404, nil)
+	for _, path := range []string{"/webhooks", "/push"} {
+		var off ConsoleOff
+		if k.call("GET", path, "", 200, &off); off.Off == "" {
+			t.Errorf("%s does not say that it is off", path)
+		}
+	}
 	k.call("GET", "/nothing", "", 404, nil)
 	contains(t, s.logged(), "an event is published by the console", "a connection is closed by the console")
 	if strings.Contains(s.logged(), k.token) {

@@ -68,6 +68,14 @@ func (h *hub) consoleRoutes() []console.Route {
 	}
 }
 
+// ConsoleOff is the answer of a console about something that is off.
+type ConsoleOff struct {
+	// Off says what, and how it is switched on.
+	Off string `json:"off"`
+}
+
+func off(err error) bool { return errors.Is(err, errNoWebhooks) || errors.Is(err, errNoPush) }
+
 // maxConsoleBody bounds the body of a call, in bytes: the HTTP API has a bound of its own.
 const maxConsoleBody = 16 << 20
 
@@ -83,6 +91,10 @@ func (h *hub) consoleCall(f func(http.ResponseWriter, *http.Request, *hub, conso
 		status := http.StatusInternalServerError
 		if told, ok := errors.AsType[caddy.APIError](err); ok {
 			status, err = told.HTTPStatus, told.Err
+		}
+		if off(err) { // which is no fault, and none for the log of a browser
+			console.Answer(w, http.StatusOK, ConsoleOff{err.Error()})
+			return
 		}
 		console.Answer(w, status, console.Refusal{Error: err.Error()})
 	}

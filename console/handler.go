@@ -35,7 +35,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request, until <-chan
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return
 	}
-	call, ok := strings.CutPrefix(rest, "/api")
+	call, ok := strings.CutPrefix(rest, "/api/")
 	if !ok {
 		servePage(w, r, strings.TrimPrefix(rest, "/"))
 		return
@@ -46,7 +46,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request, until <-chan
 	}
 	ctx := context.WithValue(context.WithValue(r.Context(), claimsKey{}, who), untilKey{}, until)
 	r = r.Clone(ctx)
-	r.URL.Path, r.URL.RawPath = call, strings.TrimPrefix(r.URL.RawPath, s.Path+"/api")
+	r.URL.Path, r.URL.RawPath = "/"+call, strings.TrimPrefix(r.URL.RawPath, s.Path+"/api")
 	c.api.ServeHTTP(w, r)
 }
 

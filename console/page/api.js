@@ -46,7 +46,9 @@ async function ask(path, { method = 'GET', query = {}, body, signal } = {}) {
 export async function call(path, options) {
 	const answer = await ask(path, options)
 	const text = await answer.text()
-	return text ? JSON.parse(text) : null
+	const value = text ? JSON.parse(text) : null
+	if (value?.off) throw new Refused(answer.status, value.off)
+	return value
 }
 
 const page = crypto.getRandomValues(new Uint32Array(2)).join('-')

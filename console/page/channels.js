@@ -4,7 +4,7 @@ import { el, field, button, facts, moment, tell, Table } from './dom.js'
 const most = 500 // rows
 
 // connections is a table of them.
-function connections(open) {
+function connections(open, narrow) {
 	return new Table('Connections', [
 		{ title: 'Socket', cell: c => el('span', { class: 'mono' }, c.socket_id) },
 		{ title: 'App', cell: c => c.app_id, wide: true },
@@ -12,7 +12,7 @@ function connections(open) {
 		{ title: 'Address', cell: c => c.client_ip, wide: true },
 		{ title: 'Channels', cell: c => c.channels.length, n: true },
 		{ title: 'Since', cell: c => moment(c.opened_at), wide: true },
-	], { open, key: c => c.socket_id, empty: 'No connections.' })
+	].filter(c => !narrow || !c.wide), { open, key: c => c.socket_id, empty: 'No connections.' })
 }
 
 export class Channels {
@@ -49,7 +49,7 @@ export class Channels {
 	async open(c) {
 		try {
 			const view = await this.shared.call('/members', { query: { app: c.app, channel: c.name } })
-			const inside = connections(conn => this.shared.show('connections', conn))
+			const inside = connections(conn => this.shared.show('connections', conn), true)
 			inside.fill(view.connections)
 			this.detail.replaceChildren(el('h2', {}, c.name), facts({
 				app: c.app, subscriptions: view.channel.subscription_count, users: view.users.length ? view.users.slice(0, 200).join(', ') : '',

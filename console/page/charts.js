@@ -2,7 +2,7 @@
 import { el, size, vector } from './dom.js'
 
 const kept = 300 // seconds
-const width = 600, height = 130, left = 52, top = 8, bottom = 110
+const width = 380, height = 130, left = 62, top = 8, bottom = 110
 
 const count = n => n >= 10000 ? `${(n / 1000).toFixed(0)}k` : n >= 100 ? n.toFixed(0) : n.toFixed(n % 1 ? 1 : 0)
 
@@ -22,7 +22,7 @@ export class Charts {
 	constructor() {
 		this.points = []
 		this.charts = charts.map(c => {
-			const svg = vector('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', preserveAspectRatio: 'none' })
+			const svg = vector('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img' })
 			const now = el('p', { class: 'legend' })
 			return { ...c, svg, now, node: el('section', { class: 'card' }, el('h2', {}, c.title), svg, now) }
 		})

@@ -54,13 +54,16 @@ export function size(bytes) {
 }
 
 // pretty writes JSON over several lines, also that which is a string in JSON.
-export function pretty(text) {
+export function pretty(text, indent = 2) {
 	let value = text
 	for (let i = 0; i < 2 && typeof value === 'string'; i++) {
 		try { value = JSON.parse(value) } catch { break }
 	}
-	return typeof value === 'string' ? value : JSON.stringify(value, null, 2)
+	return typeof value === 'string' ? value : JSON.stringify(value, null, indent)
 }
+
+// brief is the beginning of a payload, in one line.
+export const brief = text => pretty(text.slice(0, 20000), 0).slice(0, 120)
 
 // facts is a list of names and values; empty ones are left out.
 export function facts(pairs) {

@@ -1,5 +1,5 @@
 // What happens, while it happens.
-import { el, field, button, facts, pretty, size, time, Table } from './dom.js'
+import { el, field, button, facts, brief, pretty, size, time, Table } from './dom.js'
 
 const most = 500 // rows
 const kinds = [
@@ -24,13 +24,13 @@ export class Live {
 		this.hold = button('Pause', () => this.pause(), { title: 'Pause (p)' })
 		this.counts = el('span', { class: 'soft', role: 'status' })
 		this.table = new Table('What happens', [
-			{ title: 'Time', cell: h => time(h.at) },
+			{ title: 'Time', cell: h => el('span', { class: 'tight' }, time(h.at)) },
 			{ title: 'Kind', cell: h => el('span', { class: h.kind === 'refused' ? 'bad' : undefined }, h.kind) },
 			{ title: 'App', cell: h => h.app_id, wide: true },
 			{ title: 'Channel', cell: h => h.channel },
 			{ title: 'Event', cell: h => h.event ?? (h.code ? `${h.code} ${h.reason ?? ''}` : '') },
 			{ title: 'Who', cell: h => h.user_id ?? h.socket_id, wide: true },
-			{ title: 'Data', cell: h => el('span', { class: 'cut mono' }, (h.data ?? '').slice(0, 120)), wide: true },
+			{ title: 'Data', cell: h => el('span', { class: 'cut mono' }, h.data ? brief(h.data) : ''), wide: true },
 		], { open: h => this.open(h), empty: 'Nothing has happened yet.' })
 		this.detail = el('aside', { class: 'card', 'aria-label': 'Details' }, el('p', { class: 'soft' }, 'Choose a row to see all of it.'))
 		this.node = el('div', {},
