@@ -76,7 +76,7 @@ export function facts(pairs) {
 
 // Table is one whose rows are reached with the arrow keys.
 export class Table {
-	// columns are {title, cell(row), n, wide}; open gets a row that is chosen, and key names it.
+	// columns are {title, cell(row), n, wide, wider}; open gets a row that is chosen, and key names it.
 	constructor(label, columns, { open, key, empty = 'Nothing.' } = {}) {
 		Object.assign(this, { columns, open, key, empty })
 		this.body = el('tbody')
@@ -90,7 +90,7 @@ export class Table {
 		this.say()
 	}
 
-	classes(c) { return [c.n && 'n', c.wide && 'wide'].filter(Boolean).join(' ') || undefined }
+	classes(c) { return [c.n && 'n', c.wide && 'wide', c.wider && 'wider'].filter(Boolean).join(' ') || undefined }
 
 	row(value) {
 		const tr = el('tr', this.open ? { tabindex: '-1', 'aria-selected': 'false' } : {})

@@ -26,7 +26,7 @@ export class Live {
 		this.table = new Table('What happens', [
 			{ title: 'Time', cell: h => el('span', { class: 'tight' }, time(h.at)) },
 			{ title: 'Kind', cell: h => el('span', { class: h.kind === 'refused' ? 'bad' : undefined }, h.kind) },
-			{ title: 'App', cell: h => h.app_id, wide: true },
+			{ title: 'App', cell: h => h.app_id, wider: true },
 			{ title: 'Channel', cell: h => h.channel },
 			{ title: 'Event', cell: h => h.event ?? (h.code ? `${h.code} ${h.reason ?? ''}` : '') },
 			{ title: 'Who', cell: h => h.user_id ?? h.socket_id, wide: true },
