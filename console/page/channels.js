@@ -2,6 +2,7 @@
 import { el, field, button, facts, moment, tell, Table } from './dom.js'
 
 const most = 500 // rows
+const mostApps = 20 // that are asked for at once
 
 // connections is a table of them.
 function connections(open, narrow) {
@@ -35,13 +36,14 @@ export class Channels {
 	}
 
 	async read() {
-		const apps = this.shared.app ? [this.shared.app] : this.shared.apps.map(a => a.app_id).slice(0, 20)
+		const apps = this.shared.app ? [this.shared.app] : this.shared.apps.map(a => a.app_id).slice(0, mostApps)
 		const turn = this.turn = {}
 		const pages = await Promise.all(apps.map(app => this.shared.call('/channels', { query: { app, prefix: this.prefix.input.value, limit: most } })))
 		if (turn !== this.turn) return // a newer one is under way
 		const all = pages.flatMap(p => p.channels.map(c => ({ ...c, app: p.app_id })))
 		this.table.fill(all.slice(0, most))
-		this.total.textContent = `${pages.reduce((n, p) => n + p.total, 0)} occupied`
+		this.total.textContent = `${pages.reduce((n, p) => n + p.total, 0)} occupied` +
+			(apps.length < this.shared.apps.length && !this.shared.app ? ` in the first ${mostApps} apps: choose an app for others` : '')
 	}
 
 	changed() { this.detail.replaceChildren() }

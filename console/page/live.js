@@ -29,7 +29,7 @@ export class Live {
 			{ title: 'App', cell: h => h.app_id, wider: true },
 			{ title: 'Channel', cell: h => h.channel },
 			{ title: 'Event', cell: h => h.event ?? (h.code ? `${h.code} ${h.reason ?? ''}` : '') },
-			{ title: 'Who', cell: h => h.user_id ?? h.socket_id, wide: true },
+			{ title: 'Who', cell: h => h.user_id ?? h.socket_id, wider: true },
 			{ title: 'Data', cell: h => el('span', { class: 'cut mono' }, h.data ? brief(h.data) : ''), wide: true },
 		], { open: h => this.open(h), empty: 'Nothing has happened yet.' })
 		this.detail = el('aside', { class: 'card', 'aria-label': 'Details' }, el('p', { class: 'soft' }, 'Choose a row to see all of it.'))
