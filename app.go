@@ -40,6 +40,8 @@ type App struct {
 	tenures    map[string]*tenure // by hub
 	variables  []string           // environment variables that were applied
 	lookup     func(string) (string, bool)
+	stopping   chan struct{} // closed when the servers of this configuration end
+	endStreams func()        // closes it, once
 }
 
 // CaddyModule returns the Caddy module information.
@@ -58,6 +60,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
 	a.generation = generations.Add(1)
 	a.tenures = map[string]*tenure{}
+	a.stopping = make(chan struct{})
+	a.endStreams = sync.OnceFunc(func() { close(a.stopping) })
 	if a.lookup == nil {
 		a.lookup = os.LookupEnv
 	}
@@ -70,6 +74,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	// still fail, in any order.
 	bus := events.(*caddyevents.App)
 	if err := bus.On("started", listener(a.commit)); err != nil {
+		return err
+	}
+	if err := bus.On("stopping", listener(a.endStreams)); err != nil {
 		return err
 	}
 	if err := bus.On("stopping", listener(a.drainAtExit)); err != nil {
@@ -161,6 +168,7 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	}
 	d.settings.Log = a.log
 	t.settings, t.apps = &d.settings, d.apps
+	t.console = d.console
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint
 	return t, nil

@@ -398,6 +398,12 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				delay DURATION                # 0s [delay_seconds N]
 //			}]
 //		}
+//		console on|off|{                      # off
+//			enabled on|off                    # on
+//			path PATH                         # /_sockudo
+//			publish on|off                    # off
+//			max_sessions N                    # 5
+//		}
 //		metrics {
 //			enabled on|off                    # on
 //			prefix TEXT                       # sockudo_

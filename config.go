@@ -159,6 +159,9 @@ type HubConfig struct {
 	// Caddyfile each is written as push_rule PATTERN { … }. Default: none.
 	PushRules []*PushRuleConfig `json:"push_rules,omitempty"`
 
+	// Console is the debug console. Default: off.
+	Console *ConsoleConfig `json:"console,omitempty"`
+
 	// Metrics are the collectors of this hub.
 	Metrics *MetricsConfig `json:"metrics,omitempty"`
 }

@@ -100,6 +100,8 @@ func samples(f field) []any {
 		return []any{true, false}
 	case f.kind == numberType:
 		return []any{json.Number("7"), "8"}
+	case f.name == "path":
+		return []any{"/sample", "/other"}
 	case f.name == "purge_interval":
 		return []any{"70s", "80s"}
 	case f.name == "publish_status_ttl":

@@ -9,8 +9,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/console"
 	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/realtime/rest"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
 	"github.com/sockudo/caddy-sockudo/storage/metered"
@@ -39,6 +41,10 @@ type hub struct {
 	// calls are those of the HTTP API that are under way.
 	calls calls
 
+	// console is the debug console, and api the HTTP API that it publishes through.
+	console *console.Console
+	api     *rest.Handler
+
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
 	closed  sync.Once
@@ -48,10 +54,12 @@ type hub struct {
 
 func newHub(name string) *hub {
 	live := realtime.NewHub(name)
-	return &hub{
+	h := &hub{
 		Hub: live, board: webhooks.NewBoard(live.Metrics()), notices: push.NewBoard(live.Metrics()), queues: metered.NewQueues(live.Metrics()),
 		tenures: map[uint64]*tenure{}, ended: make(chan struct{}),
 	}
+	h.api, h.console = rest.New(h.Hub), console.New(h.Hub, h.consoleRoutes())
+	return h
 }
 
 // Destruct ends the hub.
@@ -84,6 +92,7 @@ type tenure struct {
 	queue    storage.Queue
 	delivery *webhooks.Delivery // nil when no webhooks are sent
 	push     *notifications     // nil when no notifications are sent
+	console  *console.Settings  // nil while it is off
 	leases   map[string]*lease  // of drivers, by kind
 	drivers  map[string]string  // their names, by kind
 	tunes    []func() error     // apply this configuration's tuning to running drivers
@@ -110,6 +119,7 @@ func (t *tenure) attach(s *realtime.Settings) {
 func (t *tenure) activate() {
 	t.hub.Activate(t.generation)
 	t.hub.tune()
+	t.hub.setConsole()
 	t.startWebhooks()
 	t.startPush()
 	t.writeApps()
@@ -173,6 +183,7 @@ func (t *tenure) end() {
 	delete(t.hub.tenures, t.generation)
 	t.hub.mu.Unlock()
 	t.hub.tune()
+	t.hub.setConsole()
 	t.report("stopping webhooks", t.stopWebhooks())
 	t.report("stopping push notifications", t.stopPush())
 	t.handOver(ctx)

@@ -44,6 +44,8 @@ type Handler struct {
 	hub    *hub
 	socket *ws.Handler
 	api    *rest.Handler
+	// stopping is closed when the servers of this configuration end.
+	stopping <-chan struct{}
 }
 
 // CaddyModule returns the Caddy module information.
@@ -81,6 +83,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.hub, h.socket, h.api = t.hub, ws.New(t.hub.Hub), rest.New(t.hub.Hub)
+	h.stopping = app.untilStopping(ctx)
 	return nil
 }
 

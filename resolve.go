@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sockudo/caddy-sockudo/console"
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -50,6 +51,7 @@ type definition struct {
 	webhooksUnsent bool
 	// push says how notifications are sent, nil when none are.
 	push    *pushDefinition
+	console *console.Settings // nil while it is off
 	metrics bool
 	prefix  string
 	// variables are the names of the environment variables that were applied.
@@ -134,6 +136,9 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 		return nil, err
 	}
 	if err := d.checkCluster(c); err != nil {
+		return nil, err
+	}
+	if d.console, err = c.Console.settings(); err != nil {
 		return nil, err
 	}
 	return d, d.resolveMetrics(c.Metrics)

@@ -27,6 +27,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.api.ServeHTTP(w, asReceived(r), clientIP(r))
 		return nil
 	}
+	if h.hub.console.Owns(r.URL.Path) {
+		stayOpen(r)
+		h.hub.console.ServeHTTP(w, r, h.stopping)
+		return nil
+	}
 	return next.ServeHTTP(w, r)
 }
 

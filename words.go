@@ -104,6 +104,7 @@ var lexicons = map[reflect.Type]lexicon{
 	reflect.TypeFor[AppPresenceHistory]():    {alone: "enabled", aliases: retentionAliases},
 	reflect.TypeFor[VersionsConfig]():        {alone: "enabled", aliases: retentionAliases, needless: purgeSteps, elsewhere: purgeElsewhere},
 	reflect.TypeFor[AnnotationsConfig]():     {alone: "enabled"},
+	reflect.TypeFor[ConsoleConfig]():         {alone: "enabled"},
 
 	reflect.TypeFor[EchoConfig]():        {alone: "enabled"},
 	reflect.TypeFor[EventFilterConfig](): {alone: "enabled"},

@@ -60,7 +60,8 @@ func environment(t *testing.T, s *server) string {
 		"chromium":  chromium(),
 	}
 	if !s.external {
-		e["tlsPort"] = s.conf.TLS
+		e["tlsPort"], e["adminPort"], e["hooksPort"] = s.conf.TLS, s.conf.Admin, s.conf.Hooks
+		e["hooked"] = map[string]string{"appId": hookedApp.ID, "key": hookedApp.Key, "secret": hookedApp.Secret}
 		e["guarded"] = map[string]string{
 			"appId": guardedApp.ID, "key": guardedApp.Key, "secret": guardedApp.Secret, "origin": allowedOrigin,
 		}

@@ -76,6 +76,7 @@ var titles = []struct{ kind, title, intro string }{
 	{"PushRuleConfig", "push_rule", "`push_rule PATTERN { … }`, any number of times. In JSON, an object in the list `push_rules`."},
 	{"PushMapping", "payload_mapping", "In `push_rule`."},
 	{"PushSuppress", "suppress_if_present", "In `push_rule`; in a Caddyfile also `suppress_if_present CHANNEL`, or the word alone."},
+	{"ConsoleConfig", "console", "Or a switch alone: `console on`. See [the debug console](console.md)."},
 	{"MetricsConfig", "metrics", ""},
 }
 

@@ -38,7 +38,7 @@ const (
 	between   floor = "storage/relay, storage/batch" // what several drivers have in common
 	driver    floor = "storage/<driver>"
 	provider  floor = "push/<provider>"
-	transport floor = "realtime/ws, realtime/rest, push/rest"
+	transport floor = "console, realtime/ws, realtime/rest, push/rest"
 	top       floor = "the root package"
 	above     floor = "commands and tests above the root"
 )
@@ -110,6 +110,8 @@ func floorOf(dir string) floor {
 		return below(rest, hooks, "")
 	case "migrate":
 		return below(rest, migrating, "")
+	case "console":
+		return below(rest, transport, "")
 	}
 	return ""
 }
