@@ -173,15 +173,18 @@ func (r *fileReader) put(tree, n *fileNode, path ...string) {
 		return
 	}
 	last := len(path) - 1
-	for _, key := range path[:last] {
-		if tree.table()[key] == nil {
-			tree.table()[key] = &fileNode{n.line, n.path, fileTable{}}
-		}
-		tree = tree.table()[key]
+	for i, key := range path {
 		if tree.table() == nil {
 			r.refuse(tree, true, errors.New("must be a table"))
 			return
 		}
+		if i == last {
+			break
+		}
+		if tree.table()[key] == nil {
+			tree.table()[key] = &fileNode{n.line, n.path, fileTable{}}
+		}
+		tree = tree.table()[key]
 	}
 	if other := tree.table()[path[last]]; other != nil {
 		r.failf(n, "and %s mean the same: write one of them", other.path)
