@@ -151,12 +151,6 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
-		if err := t.hub.board.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
-			return fail(fmt.Errorf("metrics: %w", err))
-		}
-		if err := t.hub.notices.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
-			return fail(fmt.Errorf("metrics: %w", err))
-		}
 	}
 	a.variables = append(a.variables, d.variables...)
 	for _, w := range d.warnings {
@@ -166,6 +160,7 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		a.log.Info("the adapter is local: events reach the clients of this node only", zap.String("hub", name))
 	}
 	d.settings.Log = a.log
+	t.settings, t.apps = &d.settings, d.apps
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint
 	return t, nil
@@ -210,6 +205,9 @@ func (a *App) Start() error {
 		if t.fingerprint == "" {
 			return fmt.Errorf("hub %s is not defined: no sockudo block in this configuration says what it is", name)
 		}
+		if err := t.checkMentions(); err != nil {
+			return fmt.Errorf("hub %s: %w", name, err)
+		}
 		err := await(ctx, "starting", func() error { return t.hub.Start(a.generation) })
 		if err != nil {
 			return fmt.Errorf("hub %s: %w", name, err)
@@ -238,15 +236,6 @@ func (a *App) commit() {
 	for _, name := range sortedKeys(a.tenures) {
 		a.tenures[name].activate()
 	}
-}
-
-// drainAtExit closes all sockets when the process ends. Without it a socket on
-// HTTP/2 or 3 would keep the HTTP server from ending.
-func (a *App) drainAtExit() {
-	if !caddy.Exiting() {
-		return
-	}
-	a.each(func(t *tenure) { t.hub.Drain(context.Background()) })
 }
 
 // each calls f for every hub of the configuration, side by side.

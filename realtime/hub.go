@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sockudo/caddy-sockudo/internal/wait"
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/realtime/history"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
@@ -19,6 +19,7 @@ import (
 // configurations that attach to it.
 type Hub struct {
 	name    string
+	meter   *meter.Registry
 	metrics *Metrics
 	seed    maphash.Seed
 
@@ -75,9 +76,11 @@ type Hub struct {
 // NewHub makes a hub and starts its workers. Close ends it.
 func NewHub(name string) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
+	registry := meter.NewRegistry(name)
 	h := &Hub{
 		name:    name,
-		metrics: newMetrics(name),
+		meter:   registry,
+		metrics: newMetrics(registry),
 		seed:    maphash.MakeSeed(),
 		apps:    map[string]*App{},
 		stop:    stop,
@@ -91,8 +94,8 @@ func NewHub(name string) *Hub {
 	h.announcer = newAnnouncer(h)
 	h.keeper = newKeeper(h)
 	h.registrar = newRegistrar(h)
-	h.metrics.countUnreadable(h)
-	h.metrics.countLink(h)
+	countUnreadable(h)
+	registry.Collect(newLinkCollector(h))
 	h.wheel = newWheel(h)
 	for range runtime.GOMAXPROCS(0) {
 		w := newWorker(h)
@@ -108,8 +111,9 @@ func NewHub(name string) *Hub {
 // Name is the hub's name in the configuration.
 func (h *Hub) Name() string { return h.name }
 
-// Metrics are the hub's collectors. They keep their values over a reload.
-func (h *Hub) Metrics() *Metrics { return h.metrics }
+// Metrics are all that are counted for the hub, also by what is built on it. They
+// keep their values over a reload.
+func (h *Hub) Metrics() *meter.Registry { return h.meter }
 
 // Sockets is the number of open connections.
 func (h *Hub) Sockets() int { return int(h.sockets.Load()) }
@@ -123,7 +127,7 @@ func (h *Hub) Close(ctx context.Context) {
 	h.draining.Store(true)
 	h.closing.Store(true)
 	defer h.taps.end()
-	h.closeAll(ctx, protocol.ErrShutdown, 0)
+	h.closeAll(ctx, protocol.ErrShutdown)
 	h.announcer.flush(ctx)
 	h.registrar.flush(ctx)
 	if h.endCluster != nil {
@@ -137,49 +141,6 @@ func (h *Hub) Close(ctx context.Context) {
 		w.close()
 	}
 	h.done.Wait()
-}
-
-// Drain refuses new connections and closes all sockets with 4200, spread over
-// the drain period of the current settings. It returns when every socket is
-// closed, when the drain timeout has passed, or with ctx.
-func (h *Hub) Drain(ctx context.Context) {
-	if !h.draining.Swap(true) {
-		h.tell(Happening{Kind: DrainStarted, Here: true})
-	}
-	s := h.settings()
-	s.Log.Info("draining", zap.String("hub", h.name), zap.Int("sockets", h.Sockets()), zap.Duration("period", s.DrainPeriod))
-	ctx, cancel := context.WithTimeout(ctx, s.DrainTimeout)
-	defer cancel()
-	h.closeAll(ctx, protocol.ErrShutdown, s.DrainPeriod)
-}
-
-// Resume ends a drain: new connections are admitted again.
-func (h *Hub) Resume() {
-	if h.draining.Swap(false) {
-		h.tell(Happening{Kind: DrainEnded, Here: true})
-	}
-}
-
-// closeAll closes every connection with e, spread over period in small batches,
-// and waits until they have disconnected, bounded by ctx.
-func (h *Hub) closeAll(ctx context.Context, e *protocol.Error, period time.Duration) {
-	conns := h.conns()
-	const step = 20 * time.Millisecond
-	batch := len(conns)
-	if steps := int(period / step); steps > 0 {
-		batch = len(conns)/steps + 1
-	}
-	for i, c := range conns {
-		if i > 0 && i%batch == 0 && !wait.For(ctx, step) {
-			break
-		}
-		c.end(e)
-	}
-	for _, c := range conns {
-		c.end(e) // those the bound has cut off; closing twice does nothing
-	}
-	for h.sockets.Load() > 0 && wait.For(ctx, 5*time.Millisecond) { //nolint:revive // the condition is the work
-	}
 }
 
 func (h *Hub) conns() []*Conn {
