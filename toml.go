@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
@@ -120,6 +121,8 @@ type fileReader struct {
 	vars  fileVariables
 	errs  []placedError
 	notes []placedError
+	// faulty are the places that have an error.
+	faulty map[string]bool
 }
 
 // fail says what is wrong with a value.
@@ -128,7 +131,7 @@ func (r *fileReader) fail(n *fileNode, err error) {
 	if n.path != "" {
 		text = n.path + " " + err.Error()
 	}
-	r.errs = append(r.errs, placedError{n.line, text})
+	r.add(n, text)
 }
 
 // failf is fail with a text.
@@ -145,7 +148,18 @@ func (r *fileReader) refuse(n *fileNode, secret bool, err error) {
 	if secret {
 		shown = ""
 	}
-	r.errs = append(r.errs, placedError{n.line, n.path + shown + ": " + err.Error()})
+	r.add(n, n.path+shown+": "+err.Error())
+}
+
+// add keeps one fault of each value: it may be read more than once.
+func (r *fileReader) add(n *fileNode, text string) {
+	if r.faulty == nil {
+		r.faulty = map[string]bool{}
+	}
+	if place := strconv.Itoa(n.line) + " " + n.path; !r.faulty[place] {
+		r.faulty[place] = true
+		r.errs = append(r.errs, placedError{n.line, text})
+	}
 }
 
 // note says why a value is read over.
@@ -159,15 +173,18 @@ func (r *fileReader) put(tree, n *fileNode, path ...string) {
 		return
 	}
 	last := len(path) - 1
-	for _, key := range path[:last] {
-		if tree.table()[key] == nil {
-			tree.table()[key] = &fileNode{n.line, n.path, fileTable{}}
-		}
-		tree = tree.table()[key]
+	for i, key := range path {
 		if tree.table() == nil {
 			r.refuse(tree, true, errors.New("must be a table"))
 			return
 		}
+		if i == last {
+			break
+		}
+		if tree.table()[key] == nil {
+			tree.table()[key] = &fileNode{n.line, n.path, fileTable{}}
+		}
+		tree = tree.table()[key]
 	}
 	if other := tree.table()[path[last]]; other != nil {
 		r.failf(n, "and %s mean the same: write one of them", other.path)

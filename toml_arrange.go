@@ -27,6 +27,9 @@ func (r *fileReader) arrangeHub(root *fileNode) {
 	r.put(root, root.take("websocket_max_payload_kb"), "websocket", "max_payload_kb")
 	r.unwrap(root, "http_api", map[string]string{"request_limit_in_mb": "http.request_limit_in_mb", "usage_enabled": "usage"})
 	r.unwrap(root, "instance", map[string]string{"process_id": "node_id"})
+	if root.get("ephemeral").table() != nil {
+		r.unwrap(root, "ephemeral", map[string]string{"enabled": "ephemeral"})
+	}
 	if recovery := root.get("connection_recovery"); recovery != nil {
 		root.take("connection_recovery")
 		r.put(root, recovery, "recovery")

@@ -77,10 +77,10 @@ var pageKeys = []pageKey{
 	{"history.max_items_per_channel", "[history]\nenabled = true\n", "max_items_per_channel = 10000", "history {\nenabled on\nmax_items_per_channel 10000\n}", "history { max_items_per_channel 10000 }", "", "TestHTTP097Eviction"},
 
 	{"push.enabled", "[push]\n", "enabled = false", "push off", "", "", "TestPushOff"},
-	{"push.default_ttl_seconds", "[push]\nenabled = true\n", "default_ttl_seconds = 1800", "push {\ndefault_ttl_seconds 1800\n}", "push { default_ttl 1800s }", "", "TestEverySettingCounts"},
+	{"push.default_ttl_seconds", "[push]\nenabled = true\n", "default_ttl_seconds = 1800", "push {\ndefault_ttl_seconds 1800\n}", "push { default_ttl 1800s }", "", "TestDefaultLife"},
 	{"push.publish_status_ttl_seconds", "[push]\nenabled = true\n", "publish_status_ttl_seconds = 172800", "push {\npublish_status_ttl_seconds 172800\n}", "push { publish_status_ttl 172800s }", "", "TestCleaning"},
-	{"push.max_recipients_per_publish", "[push]\nenabled = true\n", "max_recipients_per_publish = 5000", "push {\nmax_recipients_per_publish 5000\n}", "push { max_recipients_per_publish 5000 }", "", "TestAcceptanceRate"},
-	{"push.async_only", "[push]\nenabled = true\n", "async_only = false", "push {\nasync_only off\n}", "push { async_only off }", "", "TestEverySettingCounts"},
+	{"push.max_recipients_per_publish", "[push]\nenabled = true\n", "max_recipients_per_publish = 5000", "push {\nmax_recipients_per_publish 5000\n}", "push { max_recipients_per_publish 5000 }", "", "TestQuotas"},
+	{"push.async_only", "[push]\nenabled = true\n", "async_only = false", "push {\nasync_only off\n}", "push { async_only off }", "", "TestWaiting"},
 	{"push.providers.apns.enabled", apnsProvider, "enabled = false", "push {\nprovider apns {\nenabled off\n}\n}", "push { provider apns { enabled off } }", "", "TestPushByVariables"},
 	{"push.providers.apns.team_id", apnsProvider, "team_id = \"TEAMID1234\"", "push {\nprovider apns {\nteam_id TEAMID1234\n}\n}", "push { provider apns { team_id TEAMID1234 } }", "", "TestTheConfigurationSends"},
 	{"push.providers.apns.key_id", apnsProvider, "key_id = \"KEYID12345\"", "push {\nprovider apns {\nkey_id KEYID12345\n}\n}", "push { provider apns { key_id KEYID12345 } }", "", "TestTheConfigurationSends"},

@@ -10,6 +10,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
+// fileWords are keys of a file that are none of the hub.
+var fileWords = strings.Fields("host port debug ssl unix_socket logging shutdown_grace_period trusted_proxies websocket_max_payload_kb " +
+	"http_api instance database_pooling cleanup connection_recovery")
+
 // section reads a table of the file into an object of the handler's JSON, and keeps all
 // that is wrong with it.
 func (r *fileReader) section(n *fileNode, t reflect.Type) map[string]any {
@@ -31,7 +35,11 @@ func (r *fileReader) section(n *fileNode, t reflect.Type) map[string]any {
 		if value.value == nil {
 			continue // null is as good as absent
 		}
-		f, a, err := findWord(t, word)
+		var others []string
+		if t == hubType {
+			others = fileWords
+		}
+		f, a, err := findWord(t, word, others...)
 		if _, unknown := errors.AsType[unknownError](err); unknown && isDriverSection(t) {
 			guest.table()[word] = value // the driver's
 			continue
@@ -170,7 +178,7 @@ func (r *fileReader) chosen(name *fileNode, namespace string, own *fileNode) map
 			r.fail(own.take(key), errLater)
 		}
 	}
-	return r.guest(own, module)
+	return r.guest(own, module, "driver")
 }
 
 // driverOptions reads what is the driver's in a section that selects one beside other
@@ -251,8 +259,9 @@ func fieldWithUnit(t reflect.Type, key string) (f field, unit string, ok bool) {
 	return field{}, "", false
 }
 
-// guest reads the settings of a module, and lets the module read them once.
-func (r *fileReader) guest(n *fileNode, module string) map[string]any {
+// guest reads the settings of a module, and lets the module read them once. others are
+// words that may be meant beside its own.
+func (r *fileReader) guest(n *fileNode, module string, others ...string) map[string]any {
 	info, err := caddy.GetModule(module)
 	if err != nil {
 		r.fail(n, err)
@@ -264,7 +273,7 @@ func (r *fileReader) guest(n *fileNode, module string) map[string]any {
 	if _, own := fresh.(json.Unmarshaler); own || structOf(fresh).Kind() != reflect.Struct {
 		object, _ = plainTree(n, &r.vars).(map[string]any)
 	} else {
-		object = r.guestSection(n, structOf(fresh))
+		object = r.guestSection(n, structOf(fresh), others...)
 	}
 	if len(r.errs) > before {
 		return object
@@ -285,7 +294,7 @@ func (r *fileReader) guest(n *fileNode, module string) map[string]any {
 	return object
 }
 
-func (r *fileReader) guestSection(n *fileNode, t reflect.Type) map[string]any {
+func (r *fileReader) guestSection(n *fileNode, t reflect.Type, others ...string) map[string]any {
 	object := map[string]any{}
 	for _, key := range n.keys() {
 		value := n.table()[key]
@@ -293,7 +302,7 @@ func (r *fileReader) guestSection(n *fileNode, t reflect.Type) map[string]any {
 		switch {
 		case value.value == nil:
 		case !ok:
-			r.fail(value, unknownWord(key, sortedKeys(fieldsOf(t))))
+			r.fail(value, unknownWord(key, append(sortedKeys(fieldsOf(t)), others...)))
 		case object[f.name] != nil:
 			r.failf(value, "is written twice, in two spellings")
 		default:

@@ -319,3 +319,27 @@ func TestVariablesOverFiles(t *testing.T) {
 	t.Setenv("SOCKUDO_DEFAULT_APP_SECRET", "s")
 	validate(t, config)
 }
+
+// The example needs nothing but this process, and listens on this machine only.
+func TestExampleFile(t *testing.T) {
+	text, err := os.ReadFile("examples/sockudo.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := mustReadSockudo(t, string(text)); f.Host != "127.0.0.1" || f.Port != 6001 || f.Metrics.Host != "127.0.0.1" || f.Metrics.Port != 9601 || len(f.Notes) > 0 {
+		t.Errorf("%+v", f)
+	}
+	s, port, metrics := newServer(t), freePort(t), freePort(t)
+	t.Setenv("PORT", port)
+	t.Setenv("METRICS_PORT", metrics)
+	s.loadFile(string(text))
+	c := dial(t, "127.0.0.1:"+port, "/app/app-key?protocol=7")
+	c.subscribe("room")
+	if status := publishAs(t, port, "app-id", "app-key", "app-secret", "hello"); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	c.expect("hello")
+	if status, body := request(t, "GET", "http://127.0.0.1:"+metrics+"/metrics", nil); status != http.StatusOK || !strings.Contains(body, "sockudo_") {
+		t.Errorf("metrics: %d", status)
+	}
+}

@@ -93,15 +93,16 @@ func (r *fileReader) ofSetting(n *fileNode, f field, a alias) (any, error) {
 			value = r.bare(plain, f, a)
 		}
 	case json.Number:
-		value = r.bare(v.String(), f, a)
-	case bool:
-	default:
-		return nil, errors.New("must be " + settingKind(f))
-	}
-	if f.kind == stringType && a.convert == nil {
-		if _, ok := value.(string); !ok {
+		if f.kind == stringType && a.convert == nil {
 			return nil, errors.New("must be a string")
 		}
+		value = r.bare(v.String(), f, a)
+	case bool:
+		if f.kind == stringType && a.convert == nil {
+			return nil, errors.New("must be a string")
+		}
+	default:
+		return nil, errors.New("must be " + settingKind(f))
 	}
 	return canonicalField(value, f, a, "")
 }
