@@ -46,7 +46,7 @@ func rawSocket(t *testing.T, c *caddy) (net.Conn, *bufio.Reader) {
 // endpoint do not keep the process.
 func TestExitWithStuckClients(t *testing.T) {
 	t.Parallel()
-	c := start(t, config{block: "drain_period 1s\ndrain_timeout 3s\nwebsocket {\n\t\t\tmax_messages 0\n\t\t\tmax_bytes 0\n\t\t}"})
+	c := start(t, config{block: "drain_period 1s\ndrain_timeout 3s\nwebsocket {\n\t\t\tmax_messages 100000\n\t\t\tmax_bytes 64MiB\n\t\t}"})
 	rawSocket(t, c) // it reads no more, and never answers
 	stalled, _ := rawSocket(t, c)
 	subscribe := []byte(`{"event":"pusher:subscribe","data":{"channel":"flood"}}`)
