@@ -27,8 +27,8 @@ lint:
 # The reload suite is run by itself so that its figures are seen. Packages run one after
 # the other: several at once on few cores starve the tests that have clients wait.
 unit:
-	go test -race -p 1 -timeout $(TIMEOUT) $$(go list ./... | grep -v /internal/e2e)
-	go test -race -v -timeout $(TIMEOUT) ./internal/e2e | grep -vE '^=== (RUN|CONT|PAUSE|NAME)'
+	scripts/unit -p 1 -timeout $(TIMEOUT) $$(go list ./... | grep -v /internal/e2e)
+	scripts/unit -v -timeout $(TIMEOUT) ./internal/e2e
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)

@@ -34,7 +34,7 @@ var extraWords = map[reflect.Type][]string{
 func openBlock(d *caddyfile.Dispenser, body func() error) (opened bool, err error) {
 	nesting := d.Nesting()
 	if !d.NextBlock(nesting) {
-		return d.Val() == "}", nil // an empty block has been read over
+		return d.ValRaw() == "}", nil // an empty block has been read over; "}" in quotes is a value
 	}
 	d.Prev() // the body's own loop takes this word
 	return true, body()

@@ -24,6 +24,6 @@ func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(
 		statusCommand(), appsCommand(), channelsCommand(), connectionsCommand(), presenceCommand(),
 		tailCommand(), publishCommand(), subscribeCommand(), drainCommand(),
-		webhooksCommand(), pushCommand(), vapidKeysCommand(),
+		webhooksCommand(), pushCommand(), vapidKeysCommand(), signCommand(), tokenCommand(), importCommand(),
 	)
 }

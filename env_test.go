@@ -166,7 +166,7 @@ func TestEnvironmentRefusals(t *testing.T) {
 
 // Every variable changes what it names, over what is written.
 //
-// Checklist: configuration 28
+// Checklist: configuration 28, 29
 func TestVariables(t *testing.T) {
 	type change = func(*realtime.Settings)
 	second := time.Second

@@ -217,6 +217,7 @@ func (f *forgetful) Push(ctx context.Context, jobs ...storage.Job) error {
 }
 
 // Checklist: push 75
+// Checklist: configuration 142
 func TestCleaning(t *testing.T) {
 	clock := newClock()
 	g := newRig(t, func(s *Settings) {

@@ -46,6 +46,27 @@ func TestPublishToChannel(t *testing.T) {
 	}
 }
 
+// A notification that says nothing of its life has an hour of it at the provider. How each
+// provider is told of it is shown beside that provider.
+//
+// Checklist: configuration 141
+func TestDefaultLife(t *testing.T) {
+	g := newRig(t, nil)
+	g.subscribe("orders", "d")
+	g.publish(toChannel("orders", "p1"))
+	g.ended("p1")
+	g.fcm.mu.Lock()
+	defer g.fcm.mu.Unlock()
+	for _, n := range g.fcm.got["d"] {
+		if n.TTL > time.Hour || n.TTL < time.Hour-10*time.Minute || n.Expires.IsZero() {
+			t.Errorf("it is to live for %s, until %s", n.TTL, n.Expires)
+		}
+	}
+	if len(g.fcm.got["d"]) != 1 {
+		t.Errorf("it was sent %d times", len(g.fcm.got["d"]))
+	}
+}
+
 // Checklist: push 64
 func TestCountersAddUp(t *testing.T) {
 	g := newRig(t, func(s *Settings) { s.Retry.MaxAttempts = 2 })

@@ -339,6 +339,7 @@ func runChaos(t *testing.T, seed uint64, streams *sharedStreams, past *slowHisto
 // network, kills, reloads, a store that is down and a store that has forgotten.
 //
 // Checklist: protocol 209, 212
+// Checklist: http-api 115
 func TestRecoveryModel(t *testing.T) {
 	for _, kept := range []string{"by nobody", "in a cache", "in a history"} {
 		t.Run("kept "+kept, func(t *testing.T) {

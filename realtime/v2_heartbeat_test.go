@@ -52,6 +52,7 @@ func dialPinged(t *testing.T, f *fixture) *pinged {
 // V2 clients are pinged by control frames, and never by events.
 //
 // Checklist: protocol 40, 41
+// Checklist: configuration 108
 func TestV2ClientsArePinged(t *testing.T) {
 	f := newFixture(t, func(_ *storage.App, s *realtime.Settings) {
 		s.ActivityTimeout, s.Socket.PingInterval, s.PongTimeout, s.Socket.IdleTimeout = time.Second, 300*time.Millisecond, time.Second, 0
@@ -80,6 +81,7 @@ func TestV2ClientsArePinged(t *testing.T) {
 // stays for a while: it was lost.
 //
 // Checklist: protocol 42
+// Checklist: configuration 108
 func TestIdleV2ClientsAreClosed(t *testing.T) {
 	f := newFixture(t, func(_ *storage.App, s *realtime.Settings) {
 		s.Socket.PingInterval, s.Socket.IdleTimeout = 0, 1500*time.Millisecond

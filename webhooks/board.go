@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -31,6 +32,7 @@ type Board struct {
 	mu     sync.Mutex
 	states map[stateKey]*state
 	jobs   map[string]jobTimes // by id, of those that have to run again
+	recent []Attempt
 	now    func() time.Time    // for tests
 }
 
@@ -61,10 +63,10 @@ type state struct {
 	failedAt                time.Time
 }
 
-// NewBoard makes the board of a hub.
-func NewBoard(hub string) *Board {
+// NewBoard makes the board of a hub, with its metrics in the hub's registry.
+func NewBoard(r *meter.Registry) *Board {
 	b := &Board{states: map[stateKey]*state{}, jobs: map[string]jobTimes{}, now: time.Now}
-	b.Metrics = newMetrics(hub)
+	b.Metrics = newMetrics(r)
 	return b
 }
 
@@ -168,6 +170,7 @@ func (b *Board) settle(app string, e *endpoint, r result, took time.Duration) {
 	defer b.mu.Unlock()
 	s, now := b.stateLocked(app, e), b.now()
 	s.running = max(s.running-1, 0)
+	b.rememberLocked(app, e, r, took)
 	switch r.verdict {
 	case delivered:
 		s.delivered++

@@ -22,6 +22,7 @@ func clocked(t testing.TB) (*pushtest.APNs, push.ConnectOptions, *clock) {
 }
 
 // Checklist: push 98
+// Checklist: configuration 143
 func TestATokenIsSharedForMostOfAnHour(t *testing.T) {
 	a, o, c := clocked(t)
 	s := connect(t, a.Key(t).Material(), o)

@@ -59,6 +59,7 @@ func TestCredentials(t *testing.T) {
 
 // What is kept is encrypted, for its own row only.
 // Checklist: push 35
+// Checklist: configuration 147
 func TestCredentialsAreSealed(t *testing.T) {
 	s := newSite(t)
 	for _, id := range []string{"one", "two"} {

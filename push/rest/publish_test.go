@@ -220,6 +220,7 @@ func TestWaitingPublishesAreNoLag(t *testing.T) {
 }
 
 // Checklist: push 52, 62
+// Checklist: configuration 140
 func TestQuotas(t *testing.T) {
 	s := newSite(t, func(one *setup) { one.pipeline.Quotas.FanoutMax = 1 })
 	two := `{"type":"client","clientId":"user-42"}`

@@ -166,6 +166,7 @@ func names(t *testing.T) *atomic.Int32 {
 // counts is where it leads.
 //
 // Checklist: push 105
+// Checklist: configuration 145
 func TestNamesOfPrivateAddresses(t *testing.T) {
 	service := pushtest.NewWebPush(t)
 	asked := names(t)

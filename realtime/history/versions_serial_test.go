@@ -35,6 +35,8 @@ func TestNewSerial(t *testing.T) {
 }
 
 // Clocks go back and are apart by minutes, and serials rise.
+//
+// Checklist: http-api 141
 func TestSerialsRiseWhateverClocksDo(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	after, nodes := "", []string{"a", "b", "node with spaces", ""}
