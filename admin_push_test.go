@@ -46,6 +46,7 @@ func TestDeadPush(t *testing.T) {
 	contains(t, command("replay", letter.ID, "--app", "demo"), "It is sent again")
 	f.Wait(t, 1)
 	contains(t, command("status", "pub", "--app", "demo"), "1 dead letters sent again")
+	contains(t, command("replay", "--all", "--app", "demo"), "dead letters queued again.")
 	for path, want := range map[string]int{
 		"GET /push/dead": 400, "GET /push/dead?app=demo&limit=x": 400, "GET /push/dead?app=demo&provider=realtime": 400,
 		"GET /push/publishes/none?app=demo": 404, "GET /push/publishes/pub?app=other": 404, "POST /push/dead/none/replay?app=demo": 404, "POST /push/dead/none/replay": 400,

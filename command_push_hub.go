@@ -1,6 +1,7 @@
 package sockudo
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,12 +36,11 @@ func pushCommand() *cobra.Command {
 	dead.Flags().IntP("limit", "", 100, "How many to list")
 	dead.Flags().StringP("after", "", "", "Begin behind a place, which the list before has named")
 	replay := &cobra.Command{
-		Use: "replay <id> --app <id>", Short: "Sends one of them again",
-		Args: cobra.ExactArgs(1), SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return askPush(cmd, http.MethodPost, "/dead/"+url.PathEscape(args[0])+"/replay", []string{"app"}, printPushReplay)
-		},
+		Use: "replay <id> --app <id> | --all --app <id>", Short: "Sends one of them again, or all that can be",
+		Args: cobra.MaximumNArgs(1), SilenceUsage: true,
+		RunE: replayPush,
 	}
+	replay.Flags().BoolP("all", "", false, "Send all of them again")
 	status := &cobra.Command{
 		Use: "status <publish> --app <id>", Short: "Shows what has become of a publish",
 		Args: cobra.ExactArgs(1), SilenceUsage: true,
@@ -54,6 +54,23 @@ func pushCommand() *cobra.Command {
 		cmd.AddCommand(one)
 	}
 	return cmd
+}
+
+func replayPush(cmd *cobra.Command, args []string) error {
+	all := flagOf(cmd, "all") == "true"
+	if all == (len(args) == 1) {
+		return errors.New("write the id of one, or --all")
+	}
+	if !all {
+		return askPush(cmd, http.MethodPost, "/dead/"+url.PathEscape(args[0])+"/replay", []string{"app"}, printPushReplay)
+	}
+	n, err := replayAll(cmd, deadPush(queryOf(cmd, "app")), func(id string) string {
+		return "/push/dead/" + url.PathEscape(id) + "/replay?" + queryOf(cmd, "app").Encode()
+	})
+	if err != nil {
+		return err
+	}
+	return showCount(cmd, n, "queued again")
 }
 
 // askPush calls the admin API about the notifications of a hub. Flags become parameters of

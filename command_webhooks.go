@@ -63,11 +63,14 @@ func replayWebhooks(cmd *cobra.Command, args []string) error {
 	if all == (len(args) == 1) {
 		return errors.New("write the key of one, or --all")
 	}
-	path := "/dead/replay"
 	if !all {
-		path = "/dead/" + url.PathEscape(args[0]) + "/replay"
+		return askWebhooks(cmd, http.MethodPost, "/dead/"+url.PathEscape(args[0])+"/replay", printCount("queued again"))
 	}
-	return askWebhooks(cmd, http.MethodPost, path, printCount("queued again"))
+	n, err := replayAll(cmd, deadWebhooks, func(key string) string { return "/webhooks/dead/" + url.PathEscape(key) + "/replay" })
+	if err != nil {
+		return err
+	}
+	return showCount(cmd, n, "queued again")
 }
 
 // askWebhooks calls the admin API about the webhooks of a hub.
