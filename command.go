@@ -20,7 +20,7 @@ func init() {
 		Long:  "Looks after the realtime server of a running Caddy, through its admin API.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(statusCommand(), webhooksCommand(), pushCommand(), vapidKeysCommand())
-			cmd.AddCommand(signCommand(), tokenCommand())
+			cmd.AddCommand(signCommand(), tokenCommand(), doctorCommand())
 		},
 	})
 }

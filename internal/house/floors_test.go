@@ -27,7 +27,8 @@ const (
 	filters   floor = "realtime/filter"          // standard library besides
 	language  floor = "realtime/filter/jmespath" // standard library only
 	standIn   floor = "internal/…test"           // servers for tests only
-	common    floor = "internal/words"           // what the caddy.go files of drivers have in common
+	diagnosis floor = "internal/doctor"
+	common    floor = "internal/words" // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	past      floor = "realtime/history"
 	live      floor = "realtime"
@@ -55,12 +56,13 @@ var mayImport = map[floor][]floor{
 	pushing:   {contracts, protocol, leaf},
 	hooks:     {contracts, protocol, leaf},
 	common:    {},
+	diagnosis: {protocol, leaf},
 	between:   {contracts, protocol, leaf},
 	driver:    {common, between, contracts, protocol, leaf},
 	provider:  {common, pushing, contracts, protocol, leaf},
 	transport: {live, past, pushing, contracts, protocol, leaf},
-	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
-	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
+	top:       {common, diagnosis, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
+	above:     {common, diagnosis, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
@@ -82,6 +84,8 @@ func floorOf(dir string) floor {
 		switch rest {
 		case "words":
 			return common
+		case "doctor":
+			return diagnosis
 		case "cqltest", "natstest", "pushtest", "redistest":
 			return standIn
 		}
