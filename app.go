@@ -151,12 +151,6 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
-		if err := t.hub.board.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
-			return fail(fmt.Errorf("metrics: %w", err))
-		}
-		if err := t.hub.notices.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
-			return fail(fmt.Errorf("metrics: %w", err))
-		}
 	}
 	a.variables = append(a.variables, d.variables...)
 	for _, w := range d.warnings {

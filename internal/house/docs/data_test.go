@@ -110,7 +110,7 @@ func checkHTTP(t testing.TB, b block) {
 }
 
 // ofFrameworks begin the names of variables that others read.
-var ofFrameworks = regexp.MustCompile(`^(PUSHER|VITE|NEXT_PUBLIC|REVERB|SOKETI)_|^(BROADCAST_CONNECTION|BROADCAST_DRIVER|QUEUE_CONNECTION|APP_SECRET|APP_URL)$`)
+var ofFrameworks = regexp.MustCompile(`^(PUSHER|VITE|REALTIME|NEXT_PUBLIC|REVERB|SOKETI)_|^(BROADCAST_CONNECTION|BROADCAST_DRIVER|QUEUE_CONNECTION|APP_SECRET|APP_URL)$`)
 
 // checkEnvironment wants variables that the server, or a framework, reads.
 func checkEnvironment(t testing.TB, b block) {

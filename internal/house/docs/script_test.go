@@ -1,7 +1,8 @@
 package docs
 
 import (
-	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,16 +14,13 @@ import (
 // packages is where scripts/setup installs the npm packages that the documents use.
 func packages(t testing.TB) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.Join(root, ".cache", "docs"))
+	sum := sha256.Sum256([]byte(read(t, "internal/house/docs/package-lock.json")))
+	dir, err := filepath.Abs(filepath.Join(root, ".cache", "docs-"+hex.EncodeToString(sum[:6])))
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatalf("run scripts/setup docs: %v", err)
-	}
-	if !bytes.Equal(have, []byte(read(t, "internal/house/docs/package-lock.json"))) {
-		t.Fatal("the npm packages are not those of package-lock.json; run scripts/setup docs")
 	}
 	return dir
 }
@@ -46,7 +44,7 @@ func checkScript(t testing.TB, b block) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^import .*?'([^'./][^']*)'`).FindAllStringSubmatch(b.text, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^import [^'\n]*'([^'\n./][^'\n]*)'`).FindAllStringSubmatch(b.text, -1) {
 		name := m[1]
 		if strings.HasPrefix(name, "node:") || strings.HasPrefix(name, "@/") || strings.HasPrefix(name, "react") || strings.HasPrefix(name, "next") {
 			continue // the frameworks are too large for a test

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
 	"github.com/sockudo/caddy-sockudo/internal/freeport"
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 )
@@ -22,37 +24,28 @@ import (
 // patience bounds every wait for something that has to come.
 const patience = 60 * time.Second
 
-// binaries is where Caddy with this module is built, once.
-var binaries string
+// asCaddy is the variable with which the program of this test is Caddy, with all that
+// cmd/caddy has: it need not be linked a second time.
+const asCaddy = "SOCKUDO_DOCS_CADDY"
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	if os.Getenv(asCaddy) != "" {
+		caddycmd.Main()
+		return
+	}
+	os.Exit(m.Run())
 }
 
-func run(m *testing.M) int {
-	var err error
-	if binaries, err = os.MkdirTemp("", "sockudo-docs-"); err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(binaries)
-	return m.Run()
-}
-
-var compiled = sync.OnceValues(func() (string, error) {
-	binary := filepath.Join(binaries, "caddy")
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/caddy")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/caddy: %w\n%s", err, out)
-	}
-	return binary, nil
-})
-
-// caddyBinary is a Caddy as a user has it.
+// caddyBinary is a program named caddy, in a directory of its own.
 func caddyBinary(t testing.TB) string {
 	t.Helper()
-	binary, err := compiled()
+	self, err := os.Executable()
 	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "caddy")
+	write(t, binary, fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", asCaddy, self))
+	if err := os.Chmod(binary, 0o700); err != nil { //nolint:gosec // it is to be executed
 		t.Fatal(err)
 	}
 	return binary
@@ -61,14 +54,16 @@ func caddyBinary(t testing.TB) string {
 // server is a running Caddy, on ports of its own instead of 6001 and 2019.
 type server struct {
 	port, admin int
-	log         *output
+	// backend is the port of what the guides put behind it.
+	backend int
+	log     *output
 }
 
 // start runs Caddy with a Caddyfile of the documents in a directory, until the test
 // ends. Only its ports are others.
 func start(t testing.TB, dir, caddyfile string) *server {
 	t.Helper()
-	s := &server{port: port(t), admin: port(t), log: new(output)}
+	s := &server{port: port(t), admin: port(t), backend: port(t), log: new(output)}
 	if !strings.Contains(caddyfile, "http://localhost:6001 {") {
 		t.Fatalf("no site on port 6001:\n%s", caddyfile)
 	}
@@ -132,6 +127,8 @@ func (s *server) here(text string) string {
 		"localhost:2019", "localhost:"+strconv.Itoa(s.admin),
 		"wsPort: 6001", "wsPort: "+strconv.Itoa(s.port),
 		"port: 6001", "port: "+strconv.Itoa(s.port),
+		"localhost:3000", "localhost:"+strconv.Itoa(s.backend),
+		"localhost:8000", "localhost:"+strconv.Itoa(s.backend),
 		"_PORT=6001", "_PORT="+strconv.Itoa(s.port),
 	).Replace(text)
 }
