@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -40,6 +41,9 @@ type App struct {
 	tenures    map[string]*tenure // by hub
 	variables  []string           // environment variables that were applied
 	lookup     func(string) (string, bool)
+
+	events     *caddyevents.App
+	subscribed []realtime.Kind // that its configuration subscribes to
 }
 
 // CaddyModule returns the Caddy module information.
@@ -69,6 +73,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	// become current with started and not before: the Start of another app may
 	// still fail, in any order.
 	bus := events.(*caddyevents.App)
+	a.events = bus
+	if a.subscribed, err = subscribedKinds(bus.Subscriptions); err != nil {
+		return err
+	}
 	if err := bus.On("started", listener(a.commit)); err != nil {
 		return err
 	}
@@ -161,6 +169,7 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	}
 	d.settings.Log = a.log
 	t.settings, t.apps = &d.settings, d.apps
+	t.emitter = newEmitter(a, name, d.events)
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint
 	return t, nil
@@ -244,7 +253,10 @@ func (a *App) drainAtExit() {
 	if !caddy.Exiting() {
 		return
 	}
-	a.each(func(t *tenure) { t.hub.Drain(context.Background()) })
+	a.each(func(t *tenure) {
+		t.hub.Drain(context.Background())
+		t.hub.events.end() // while the events app still runs
+	})
 }
 
 // each calls f for every hub of the configuration, side by side.

@@ -52,6 +52,8 @@ type definition struct {
 	push    *pushDefinition
 	metrics bool
 	prefix  string
+	// events are those that are emitted without a subscription.
+	events []realtime.Kind
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -135,6 +137,9 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	}
 	if err := d.checkCluster(c); err != nil {
 		return nil, err
+	}
+	if d.events, err = kindsOf(c.Events); err != nil {
+		return nil, at("events", err)
 	}
 	return d, d.resolveMetrics(c.Metrics)
 }
