@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -42,6 +43,9 @@ type App struct {
 	lookup     func(string) (string, bool)
 	stopping   chan struct{} // closed when the servers of this configuration end
 	endStreams func()        // closes it, once
+
+	events     *caddyevents.App
+	subscribed []realtime.Kind // that its configuration subscribes to
 }
 
 // CaddyModule returns the Caddy module information.
@@ -73,6 +77,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	// become current with started and not before: the Start of another app may
 	// still fail, in any order.
 	bus := events.(*caddyevents.App)
+	a.events = bus
+	if a.subscribed, err = subscribedKinds(bus.Subscriptions); err != nil {
+		return err
+	}
 	if err := bus.On("started", listener(a.commit)); err != nil {
 		return err
 	}
@@ -169,6 +177,7 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	d.settings.Log = a.log
 	t.settings, t.apps = &d.settings, d.apps
 	t.console = d.console
+	t.emitter = newEmitter(a, name, d.events)
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint
 	return t, nil

@@ -28,6 +28,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		drain_period DURATION                 # 5s
 //		drain_timeout DURATION                # 10s
 //		usage on|off                          # off
+//		events NAME...                        # none beside those of subscriptions
 //		app ID {                              # at least one, unless they are in a store
 //			key TEXT                          # required
 //			secret TEXT                       # required

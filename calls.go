@@ -96,4 +96,5 @@ func (t *tenure) drainAtExit(bound time.Duration) {
 	defer cancel()
 	t.hub.calls.endBy(time.Now().Add(most))
 	t.hub.Drain(ctx)
+	t.hub.events.end() // while the events app still runs
 }

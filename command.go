@@ -11,7 +11,7 @@ func init() {
 		Usage: "<command>",
 		Short: "Looks after the realtime server of a running Caddy",
 		Long: "Looks after the realtime server of a running Caddy, through its admin API.\n\n" +
-			"Exit codes: 0 done, 1 failed or called wrongly, 2 what was named does not exist, 3 the server is not reachable, 4 timed out.",
+			"Exit codes: 0 done, 1 failed or called wrongly, 2 what was named does not exist, 3 the server is not reachable, 4 timed out, 5 done and something is not well, 6 warnings only.",
 		CobraFunc: func(cmd *cobra.Command) {
 			addCommands(cmd)
 			withExitCodes(cmd)
@@ -24,6 +24,6 @@ func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(
 		statusCommand(), appsCommand(), channelsCommand(), connectionsCommand(), presenceCommand(),
 		tailCommand(), publishCommand(), subscribeCommand(), drainCommand(),
-		webhooksCommand(), pushCommand(), consoleCommand(), vapidKeysCommand(), signCommand(), tokenCommand(), importCommand(),
+		webhooksCommand(), pushCommand(), consoleCommand(), vapidKeysCommand(), signCommand(), tokenCommand(), doctorCommand(), importCommand(),
 	)
 }

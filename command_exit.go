@@ -20,6 +20,11 @@ const (
 	exitUnreachable = 3
 	// exitTimeout means that what was waited for has not happened in time.
 	exitTimeout = 4
+	// exitFound means that it was done and something is not well: a step of the doctor has failed, or a
+	// setting that is imported has no equivalent.
+	exitFound = 5
+	// exitWarnings means that the doctor has warnings, and nothing has failed.
+	exitWarnings = 6
 )
 
 // codedError is an error of a command that scripts can tell from others.

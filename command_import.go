@@ -14,10 +14,6 @@ import (
 	"github.com/sockudo/caddy-sockudo/migrate"
 )
 
-// exitIncomplete is the code with which the command ends when something has no
-// equivalent. The Caddyfile is written all the same.
-const exitIncomplete = 3
-
 // maxImport bounds a file of settings, in bytes.
 const maxImport = 4 << 20
 
@@ -80,7 +76,7 @@ func importSettings(cmd *cobra.Command, names []string) (status int, err error) 
 		return 1, err
 	}
 	if !i.complete() {
-		return exitIncomplete, nil
+		return exitFound, nil
 	}
 	return 0, nil
 }

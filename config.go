@@ -55,6 +55,11 @@ type HubConfig struct {
 	// them in any case. Default: off.
 	Usage Switch `json:"usage,omitempty"`
 
+	// Events are names such as sockudo.connected that are emitted into Caddy's events app
+	// although its configuration subscribes to none: for modules that subscribe by
+	// themselves. Default: none but those of subscriptions.
+	Events []string `json:"events,omitempty"`
+
 	// Apps are the apps that are written here. In a Caddyfile each is a block
 	// "app ID". Default: none.
 	Apps []*AppConfig `json:"apps,omitempty"`

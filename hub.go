@@ -50,6 +50,8 @@ type hub struct {
 	closed  sync.Once
 	// ended is closed when the hub is.
 	ended chan struct{}
+	// events tells Caddy's events app what happens.
+	events relay
 }
 
 func newHub(name string) *hub {
@@ -100,6 +102,7 @@ type tenure struct {
 	settings *realtime.Settings // of the definition
 	apps     []*storage.App     // those that the configuration has itself
 	mentions []mention          // handlers that publish
+	emitter  *emitter           // nil if nobody wants events
 
 	written  *lookup.Overlay // apps of the configuration above a store, or nil
 	writing  func()          // ends writing them into the store
@@ -118,6 +121,7 @@ func (t *tenure) attach(s *realtime.Settings) {
 // activate makes the settings current.
 func (t *tenure) activate() {
 	t.hub.Activate(t.generation)
+	t.hub.events.use(t.hub, t.emitter)
 	t.hub.tune()
 	t.hub.setConsole()
 	t.startWebhooks()
@@ -160,6 +164,7 @@ func (t *tenure) end() {
 		return // the lease could not be taken
 	}
 	t.leaveApps()
+	t.hub.events.leave(t.emitter)
 	if t.hubLease.last() {
 		t.hub.close() // while its drivers still run: closing sockets needs them
 	}

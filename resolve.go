@@ -54,6 +54,8 @@ type definition struct {
 	console *console.Settings // nil while it is off
 	metrics bool
 	prefix  string
+	// events are those that are emitted without a subscription.
+	events []realtime.Kind
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -140,6 +142,9 @@ func (c *HubConfig) resolve(replacer *caddy.Replacer, lookup func(string) (strin
 	}
 	if d.console, err = c.Console.settings(); err != nil {
 		return nil, err
+	}
+	if d.events, err = kindsOf(c.Events); err != nil {
+		return nil, at("events", err)
 	}
 	return d, d.resolveMetrics(c.Metrics)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -114,7 +115,7 @@ func (f *TapFilter) wantsChannel(channel string) bool {
 // never holds anything up: what it has no room for is counted instead.
 type Tap struct {
 	hub    *Hub
-	filter TapFilter
+	filter atomic.Pointer[TapFilter]
 	room   int
 
 	mu      sync.Mutex
@@ -127,10 +128,14 @@ type Tap struct {
 
 // Tap begins to listen. room bounds what waits to be taken, in bytes. Close ends it.
 func (h *Hub) Tap(filter TapFilter, room int) *Tap {
-	t := &Tap{hub: h, filter: filter, room: room, wake: make(chan struct{}, 1)}
+	t := &Tap{hub: h, room: room, wake: make(chan struct{}, 1)}
+	t.Listen(filter)
 	h.taps.change(func(taps []*Tap) []*Tap { return append(taps, t) })
 	return t
 }
+
+// Listen changes what the tap hears from now on.
+func (t *Tap) Listen(filter TapFilter) { t.filter.Store(&filter) }
 
 // Close ends the tap. Next returns what is still waiting, and then ErrTapClosed.
 func (t *Tap) Close() {
@@ -181,10 +186,11 @@ func (t *Tap) Next(ctx context.Context) (all []Happening, missed uint64, err err
 
 // tell adds a happening, if the tap wants it.
 func (t *Tap) tell(h Happening) {
-	if !t.filter.wants(&h) {
+	filter := t.filter.Load()
+	if !filter.wants(&h) {
 		return
 	}
-	if t.filter.NoData {
+	if filter.NoData {
 		h.Data = ""
 	}
 	t.mu.Lock()

@@ -28,7 +28,8 @@ const (
 	filters   floor = "realtime/filter"          // standard library besides
 	language  floor = "realtime/filter/jmespath" // standard library only
 	standIn   floor = "internal/…test"           // servers for tests only
-	common    floor = "internal/words"           // what the caddy.go files of drivers have in common
+	diagnosis floor = "internal/doctor"
+	common    floor = "internal/words" // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	past      floor = "realtime/history"
 	live      floor = "realtime"
@@ -59,12 +60,13 @@ var mayImport = map[floor][]floor{
 	hooks:     {contracts, protocol, meters, leaf},
 	migrating: {},
 	common:    {},
+	diagnosis: {protocol, leaf},
 	between:   {contracts, protocol, leaf},
 	driver:    {common, between, contracts, protocol, meters, leaf},
 	provider:  {common, pushing, contracts, protocol, meters, leaf},
 	transport: {live, past, pushing, contracts, protocol, meters, leaf},
-	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
-	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	top:       {common, diagnosis, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	above:     {common, diagnosis, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
@@ -86,6 +88,8 @@ func floorOf(dir string) floor {
 		switch rest {
 		case "words":
 			return common
+		case "doctor":
+			return diagnosis
 		case "meter":
 			return meters
 		case "cqltest", "natstest", "pushtest", "redistest":
