@@ -40,6 +40,7 @@ type App struct {
 	tenures    map[string]*tenure // by hub
 	variables  []string           // environment variables that were applied
 	lookup     func(string) (string, bool)
+	exporters  map[string]exporterClaim // by address
 }
 
 // CaddyModule returns the Caddy module information.
@@ -58,6 +59,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
 	a.generation = generations.Add(1)
 	a.tenures = map[string]*tenure{}
+	a.exporters = map[string]exporterClaim{}
 	if a.lookup == nil {
 		a.lookup = os.LookupEnv
 	}
@@ -152,6 +154,9 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
 	}
+	if err := a.claimExporter(t, d); err != nil {
+		return fail(err)
+	}
 	a.variables = append(a.variables, d.variables...)
 	for _, w := range d.warnings {
 		a.log.Warn(w, zap.String("hub", name))
@@ -205,6 +210,9 @@ func (a *App) Start() error {
 			return fmt.Errorf("hub %s is not defined: no sockudo block in this configuration says what it is", name)
 		}
 		err := await(ctx, "starting", func() error { return t.hub.Start(a.generation) })
+		if err == nil {
+			err = t.openExporter(a)
+		}
 		if err != nil {
 			return fmt.Errorf("hub %s: %w", name, err)
 		}

@@ -287,4 +287,7 @@ type MetricsConfig struct {
 
 	// Prefix begins the name of each metric. Default: "sockudo_".
 	Prefix string `json:"prefix,omitempty"`
+
+	// TCPExporter sends what happens to the metrics to the readers of a TCP address.
+	TCPExporter *TCPExporterConfig `json:"tcp_exporter,omitempty"`
 }

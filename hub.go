@@ -34,6 +34,7 @@ type hub struct {
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
 	closed  sync.Once
+	feed    feed
 	// ended is closed when the hub is.
 	ended chan struct{}
 }
@@ -77,9 +78,12 @@ type tenure struct {
 	drivers  map[string]string  // their names, by kind
 	tunes    []func() error     // apply this configuration's tuning to running drivers
 
-	written  *lookup.Overlay // apps of the configuration above a store, or nil
-	writing  func()          // ends writing them into the store
-	unfollow func()          // ends hearing of changes of the store
+	written *lookup.Overlay // apps of the configuration above a store, or nil
+	writing func()          // ends writing them into the store
+
+	exporterSpec *exporterSpec // nil when there is none
+	exporter     *exporter     // as it runs
+	unfollow     func()        // ends hearing of changes of the store
 }
 
 // attach gives the hub the settings of a configuration.
@@ -106,6 +110,7 @@ func (h *hub) tune() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	current := h.tenures[h.Generation()]
+	h.stream(current)
 	if current == nil {
 		return
 	}

@@ -51,7 +51,9 @@ type definition struct {
 	// push says how notifications are sent, nil when none are.
 	push    *pushDefinition
 	metrics bool
-	prefix  string
+	// exporter is nil if there is none.
+	exporter *exporterSpec
+	prefix   string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -152,7 +154,7 @@ func (d *definition) resolveMetrics(c *MetricsConfig) error {
 	if !metricPrefix.MatchString(d.prefix) {
 		return fmt.Errorf("metrics.prefix: %q cannot begin the name of a metric", d.prefix)
 	}
-	return nil
+	return at("metrics.tcp_exporter", d.resolveExporter(c.TCPExporter))
 }
 
 // settings are those of the hub, over the defaults.

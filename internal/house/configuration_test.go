@@ -77,6 +77,7 @@ var titles = []struct{ kind, title, intro string }{
 	{"PushMapping", "payload_mapping", "In `push_rule`."},
 	{"PushSuppress", "suppress_if_present", "In `push_rule`; in a Caddyfile also `suppress_if_present CHANNEL`, or the word alone."},
 	{"MetricsConfig", "metrics", ""},
+	{"TCPExporterConfig", "tcp_exporter", "In `metrics`. Or `tcp_exporter HOST:PORT`, which switches it on; or a switch alone: `tcp_exporter on`. See [Metrics and traces](metrics.md#tcp-exporter)."},
 }
 
 // kinds are what the types of fields are called in the documents.

@@ -28,6 +28,8 @@ const (
 	filters   floor = "realtime/filter"          // standard library besides
 	language  floor = "realtime/filter/jmespath" // standard library only
 	standIn   floor = "internal/…test"           // servers for tests only
+	traces    floor = "internal/span"            // and OpenTelemetry
+	streamed  floor = "internal/eventstream"     // and Protobuf
 	common    floor = "internal/words"           // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	past      floor = "realtime/history"
@@ -53,16 +55,18 @@ var mayImport = map[floor][]floor{
 	standIn:   {leaf},
 	contracts: {protocol, leaf},
 	past:      {contracts, protocol, leaf},
-	live:      {past, contracts, deltas, filters, protocol, meters, leaf},
-	pushing:   {contracts, protocol, meters, leaf},
+	live:      {traces, past, contracts, deltas, filters, protocol, meters, leaf},
+	pushing:   {traces, contracts, protocol, meters, leaf},
 	hooks:     {contracts, protocol, meters, leaf},
 	common:    {},
 	between:   {contracts, protocol, leaf},
 	driver:    {common, between, contracts, protocol, meters, leaf},
 	provider:  {common, pushing, contracts, protocol, meters, leaf},
-	transport: {live, past, pushing, contracts, protocol, meters, leaf},
-	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, meters, leaf},
-	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, meters, leaf},
+	transport: {traces, live, past, pushing, contracts, protocol, meters, leaf},
+	traces:    {},
+	streamed:  {meters},
+	top:       {traces, streamed, common, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, meters, leaf},
+	above:     {traces, streamed, common, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, meters, leaf},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
@@ -86,7 +90,11 @@ func floorOf(dir string) floor {
 			return common
 		case "meter":
 			return meters
-		case "cqltest", "natstest", "pushtest", "redistest":
+		case "span":
+			return traces
+		case "eventstream":
+			return streamed
+		case "cqltest", "eventstreamtest", "natstest", "pushtest", "redistest":
 			return standIn
 		}
 		return leaf
