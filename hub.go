@@ -12,6 +12,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
+	"github.com/sockudo/caddy-sockudo/storage/metered"
 	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
@@ -30,6 +31,8 @@ type hub struct {
 	board *webhooks.Board
 	// notices is what push knows of providers.
 	notices *push.Board
+	// queues count what queues do.
+	queues *metered.Queues
 
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
@@ -41,7 +44,10 @@ type hub struct {
 
 func newHub(name string) *hub {
 	live := realtime.NewHub(name)
-	return &hub{Hub: live, board: webhooks.NewBoard(live.Metrics()), notices: push.NewBoard(live.Metrics()), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	return &hub{
+		Hub: live, board: webhooks.NewBoard(live.Metrics()), notices: push.NewBoard(live.Metrics()), queues: metered.NewQueues(live.Metrics()),
+		tenures: map[uint64]*tenure{}, ended: make(chan struct{}),
+	}
 }
 
 // Destruct ends the hub.
@@ -170,6 +176,11 @@ func (t *tenure) end() {
 		t.report("closing a driver", t.leases[kind].release())
 	}
 	t.report("closing the hub", t.hubLease.release())
+}
+
+// counted is the queue of a definition for those who push and work jobs.
+func (t *tenure) counted(d *definition) storage.Queue {
+	return t.hub.queues.Wrap(d.drivers[kindQueue].driver, d.settings.Drivers.Queue)
 }
 
 // handOver moves the jobs of a queue that nobody else has into the hub's new one.

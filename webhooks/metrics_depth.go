@@ -11,10 +11,8 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// depthTimeout bounds what the queue may take to tell how full it is.
-const depthTimeout = time.Second
-
-// depthCollector asks the queue of the current Delivery what it holds.
+// depthCollector tells what the queue of the current Delivery held some seconds ago:
+// it is not asked while somebody waits for metrics.
 type depthCollector struct {
 	current   atomic.Pointer[Delivery]
 	jobs, age *prometheus.Desc
@@ -35,24 +33,41 @@ func (c *depthCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.age
 }
 
-// Collect asks the queue.
+// depth is what a queue holds.
+type depth struct {
+	storage.QueueStats
+	oldest time.Duration
+	aging  bool // oldest is known
+}
+
+// Collect tells what was seen last.
 func (c *depthCollector) Collect(to chan<- prometheus.Metric) {
-	d := c.current.Load()
-	if d == nil {
+	delivery := c.current.Load()
+	if delivery == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), depthTimeout)
-	defer cancel()
-	stats, err := d.settings.Queue.Stats(ctx, QueueName)
-	if err != nil {
+	seen := delivery.depth.Load()
+	if seen == nil {
 		return
 	}
-	for state, n := range map[string]int{"ready": stats.Ready, "delayed": stats.Delayed, "active": stats.Active, "dead": stats.Dead} {
+	for state, n := range map[string]int{"ready": seen.Ready, "delayed": seen.Delayed, "active": seen.Active, "dead": seen.Dead} {
 		to <- prometheus.MustNewConstMetric(c.jobs, prometheus.GaugeValue, float64(n), state)
 	}
-	if age, known := oldestAge(ctx, d.settings.Queue); known {
-		to <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age.Seconds())
+	if seen.aging {
+		to <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, seen.oldest.Seconds())
 	}
+}
+
+// look asks the queue how full it is.
+func (d *Delivery) look(ctx context.Context) {
+	stats, err := d.settings.Queue.Stats(ctx, QueueName)
+	if err != nil {
+		d.depth.Store(nil)
+		return
+	}
+	seen := &depth{QueueStats: stats}
+	seen.oldest, seen.aging = oldestAge(ctx, d.settings.Queue)
+	d.depth.Store(seen)
 }
 
 // oldestAge is how long the oldest job waits, of a queue that knows it.

@@ -12,6 +12,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/storage/metered"
 	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
@@ -200,6 +201,7 @@ func metricsTable(t *testing.T) string {
 	defer hub.Close(t.Context())
 	webhooks.NewBoard(hub.Metrics())
 	push.NewBoard(hub.Metrics())
+	metered.NewQueues(hub.Metrics())
 	var b strings.Builder
 	b.WriteString("| Metric | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n")
 	for _, i := range hub.Metrics().Infos() {

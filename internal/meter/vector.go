@@ -127,12 +127,15 @@ func (g *Gauge) Sub(n float64) {
 }
 
 // GaugeVec are gauges that differ in their labels.
-type GaugeVec struct{ values *prometheus.MetricVec }
+type GaugeVec struct {
+	values *prometheus.MetricVec
+	inner  *prometheus.GaugeVec
+}
 
 // Gauges makes gauges with labels.
 func (r *Registry) Gauges(name, help string, labels ...string) *GaugeVec {
 	inner := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: r.constant()}, labels)
-	return &GaugeVec{r.vector(Info{Name: name, Kind: KindGauge, Help: help, Labels: labels}, func(s *source, l []Label, values []string) prometheus.Metric {
+	return &GaugeVec{inner: inner, values: r.vector(Info{Name: name, Kind: KindGauge, Help: help, Labels: labels}, func(s *source, l []Label, values []string) prometheus.Metric {
 		g := inner.WithLabelValues(values...)
 		return &Gauge{g, g, s, l}
 	})}
@@ -141,6 +144,12 @@ func (r *Registry) Gauges(name, help string, labels ...string) *GaugeVec {
 // WithLabelValues is the gauge that has the labels.
 func (v *GaugeVec) WithLabelValues(values ...string) *Gauge {
 	return valueOf(v.values, values).(*Gauge)
+}
+
+// Delete removes the gauge that has the labels: nothing is known of it any more.
+func (v *GaugeVec) Delete(values ...string) {
+	v.values.DeleteLabelValues(values...)
+	v.inner.DeleteLabelValues(values...)
 }
 
 // Gauge makes a gauge without labels.
