@@ -401,6 +401,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		metrics {
 //			enabled on|off                    # on
 //			prefix TEXT                       # sockudo_
+//			channel_labels on|off             # off
 //		}
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

@@ -287,4 +287,8 @@ type MetricsConfig struct {
 
 	// Prefix begins the name of each metric. Default: "sockudo_".
 	Prefix string `json:"prefix,omitempty"`
+
+	// ChannelLabels names channels in the metrics of deltas and annotations, with the
+	// label channel_name: the first 1,000, and all others as one. Default: off.
+	ChannelLabels Switch `json:"channel_labels,omitempty"`
 }

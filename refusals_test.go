@@ -187,7 +187,7 @@ func TestLater(t *testing.T) {
 	hub := []string{"ai_transport", "ably_compat"}
 	inside := map[string][]string{
 		"websocket": {"compression"},
-		"metrics":   {"tcp_exporter", "channel_labels"},
+		"metrics":   {"tcp_exporter"},
 	}
 	const later = " is not supported yet by this version"
 	check := func(block, at, object, path string) {

@@ -51,7 +51,9 @@ type definition struct {
 	// push says how notifications are sent, nil when none are.
 	push    *pushDefinition
 	metrics bool
-	prefix  string
+	// channelLabels says whether metrics name channels.
+	channelLabels bool
+	prefix        string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -145,7 +147,7 @@ func (d *definition) resolveMetrics(c *MetricsConfig) error {
 	if c == nil {
 		return nil
 	}
-	d.metrics = c.Enabled.or(true)
+	d.metrics, d.channelLabels = c.Enabled.or(true), c.ChannelLabels.or(false)
 	if c.Prefix != "" {
 		d.prefix = c.Prefix
 	}

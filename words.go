@@ -151,7 +151,7 @@ var lexicons = map[reflect.Type]lexicon{
 	},
 	reflect.TypeFor[IdempotencyConfig](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}}},
 	reflect.TypeFor[MetricsConfig](): {
-		later:  []string{"tcp_exporter", "channel_labels"},
+		later:  []string{"tcp_exporter"},
 		caddys: map[string]string{"host": "a site with metrics", "port": "a site with metrics", "driver": "the metrics directive"},
 	},
 	reflect.TypeFor[WebhooksConfig](): {aliases: map[string]alias{
