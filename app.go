@@ -150,7 +150,11 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		return fail(err)
 	}
 	if d.metrics {
-		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
+		register := t.hub.Metrics().Register
+		if d.channelLabels {
+			register = t.hub.Metrics().RegisterNamed
+		}
+		if err := register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
 	}
@@ -164,6 +168,10 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	if t.drivers[kindAdapter] == defaultDrivers[kindAdapter] {
 		a.log.Info("the adapter is local: events reach the clients of this node only", zap.String("hub", name))
 	}
+	t.tunes = append(t.tunes, func() error {
+		t.hub.Metrics().NameChannels(d.channelLabels)
+		return nil
+	})
 	d.settings.Log = a.log
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint

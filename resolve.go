@@ -53,7 +53,9 @@ type definition struct {
 	metrics bool
 	// exporter is nil if there is none.
 	exporter *exporterSpec
-	prefix   string
+	// channelLabels says whether metrics name channels.
+	channelLabels bool
+	prefix        string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -147,7 +149,7 @@ func (d *definition) resolveMetrics(c *MetricsConfig) error {
 	if c == nil {
 		return nil
 	}
-	d.metrics = c.Enabled.or(true)
+	d.metrics, d.channelLabels = c.Enabled.or(true), c.ChannelLabels.or(false)
 	if c.Prefix != "" {
 		d.prefix = c.Prefix
 	}

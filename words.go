@@ -152,7 +152,6 @@ var lexicons = map[reflect.Type]lexicon{
 	},
 	reflect.TypeFor[IdempotencyConfig](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}}},
 	reflect.TypeFor[MetricsConfig](): {
-		later:  []string{"channel_labels"},
 		caddys: map[string]string{"host": "a site with metrics", "port": "a site with metrics", "driver": "the metrics directive"},
 	},
 	exporterType: {alone: "enabled"},

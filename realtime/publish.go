@@ -152,6 +152,7 @@ func (a *App) deliver(e *protocol.Envelope) {
 func (ch *channel) publish(e *protocol.Envelope) {
 	s := ch.app.hub.settings()
 	m := ch.event(e, s)
+	m.flight.begun = sinceStart()
 	m.v2 = m.v2 || e.Kind == protocol.KindUserEvent // V1 clients need no subscription, see sendUser
 	for {
 		ch.mu.Lock()
