@@ -45,7 +45,8 @@ type App struct {
 	endStreams func()        // closes it, once
 
 	events     *caddyevents.App
-	subscribed []realtime.Kind // that its configuration subscribes to
+	subscribed []realtime.Kind          // that its configuration subscribes to
+	exporters  map[string]exporterClaim // by address
 }
 
 // CaddyModule returns the Caddy module information.
@@ -66,6 +67,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.tenures = map[string]*tenure{}
 	a.stopping = make(chan struct{})
 	a.endStreams = sync.OnceFunc(func() { close(a.stopping) })
+	a.exporters = map[string]exporterClaim{}
 	if a.lookup == nil {
 		a.lookup = os.LookupEnv
 	}
@@ -163,9 +165,16 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		return fail(err)
 	}
 	if d.metrics {
-		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
+		register := t.hub.Metrics().Register
+		if d.channelLabels {
+			register = t.hub.Metrics().RegisterNamed
+		}
+		if err := register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
+	}
+	if err := a.claimExporter(t, d); err != nil {
+		return fail(err)
 	}
 	a.variables = append(a.variables, d.variables...)
 	for _, w := range d.warnings {
@@ -174,6 +183,10 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 	if t.drivers[kindAdapter] == defaultDrivers[kindAdapter] {
 		a.log.Info("the adapter is local: events reach the clients of this node only", zap.String("hub", name))
 	}
+	t.tunes = append(t.tunes, func() error {
+		t.hub.Metrics().NameChannels(d.channelLabels)
+		return nil
+	})
 	d.settings.Log = a.log
 	t.settings, t.apps = &d.settings, d.apps
 	t.console = d.console
@@ -226,6 +239,9 @@ func (a *App) Start() error {
 			return fmt.Errorf("hub %s: %w", name, err)
 		}
 		err := await(ctx, "starting", func() error { return t.hub.Start(a.generation) })
+		if err == nil {
+			err = t.openExporter(a)
+		}
 		if err != nil {
 			return fmt.Errorf("hub %s: %w", name, err)
 		}

@@ -408,6 +408,13 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		metrics {
 //			enabled on|off                    # on
 //			prefix TEXT                       # sockudo_
+//			channel_labels on|off             # off
+//			tcp_exporter [on|off|HOST:PORT] [{ # off
+//				enabled on|off            # off
+//				host ADDRESS              # 127.0.0.1
+//				port N                    # 5000
+//				buffer_size N             # 1024
+//			}]
 //		}
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

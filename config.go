@@ -295,4 +295,11 @@ type MetricsConfig struct {
 
 	// Prefix begins the name of each metric. Default: "sockudo_".
 	Prefix string `json:"prefix,omitempty"`
+
+	// ChannelLabels names channels in the metrics of deltas and annotations, with the
+	// label channel_name: the first 1,000, and all others as one. Default: off.
+	ChannelLabels Switch `json:"channel_labels,omitempty"`
+
+	// TCPExporter sends what happens to the metrics to the readers of a TCP address.
+	TCPExporter *TCPExporterConfig `json:"tcp_exporter,omitempty"`
 }

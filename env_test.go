@@ -119,7 +119,7 @@ func TestEnvironmentRefusals(t *testing.T) {
 		"no rate":          {map[string]string{"RATE_LIMITER_API_MAX_REQUESTS": "x"}, `environment variable RATE_LIMITER_API_MAX_REQUESTS: "x" is not a whole number`},
 		"no window":        {map[string]string{"RATE_LIMITER_WS_WINDOW_SECONDS": "x"}, `environment variable RATE_LIMITER_WS_WINDOW_SECONDS: "xs" is not a duration such as 500ms, 90s, 2m or 1d`},
 		"no driver":        {map[string]string{"ADAPTER_DRIVER": "rabbitmq"}, `environment variable ADAPTER_DRIVER: driver "rabbitmq" is not compiled in: there is no module sockudo.adapters.rabbitmq; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/rabbitmq`},
-		"later":            {map[string]string{"METRICS_TCP_EXPORTER_ENABLED": "true"}, "environment variable METRICS_TCP_EXPORTER_ENABLED: is not supported yet by this version"},
+		"later":            {map[string]string{"ADAPTER_AGGREGATE_COUNTS": "true"}, "environment variable ADAPTER_AGGREGATE_COUNTS: is not supported yet by this version"},
 		"no history":       {map[string]string{"HISTORY_MAX_PAGE_SIZE": "0"}, "environment variable HISTORY_MAX_PAGE_SIZE: history.max_page_size: must be at least 1"},
 		"no retention":     {map[string]string{"HISTORY_RETENTION_WINDOW_SECONDS": "0"}, "environment variable HISTORY_RETENTION_WINDOW_SECONDS: history.retention: must be at least 1s"},
 		"no backend":       {map[string]string{"HISTORY_BACKEND": "kafka"}, `environment variable HISTORY_BACKEND: driver "kafka" is not compiled in: there is no module sockudo.histories.kafka; build Caddy with xcaddy build --with github.com/sockudo/caddy-sockudo/storage/kafka`},

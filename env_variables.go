@@ -54,6 +54,10 @@ var variables = []variable{
 	{"WEBHOOK_BATCHING_SIZE", func(c *HubConfig) any { return &section(&c.Webhooks).MaxBatchSize }, nil},
 	{"METRICS_ENABLED", func(c *HubConfig) any { return &section(&c.Metrics).Enabled }, envSwitch},
 	{"METRICS_PROMETHEUS_PREFIX", func(c *HubConfig) any { return &section(&c.Metrics).Prefix }, nil},
+	{"METRICS_TCP_EXPORTER_ENABLED", func(c *HubConfig) any { return &exporterSection(c).Enabled }, envSwitch},
+	{"METRICS_TCP_EXPORTER_HOST", func(c *HubConfig) any { return &exporterSection(c).Host }, nil},
+	{"METRICS_TCP_EXPORTER_PORT", func(c *HubConfig) any { return &exporterSection(c).Port }, nil},
+	{"METRICS_TCP_EXPORTER_BUFFER_SIZE", func(c *HubConfig) any { return &exporterSection(c).BufferSize }, nil},
 	{"RATE_LIMITER_ENABLED", func(c *HubConfig) any { return &section(&c.RateLimiter).Enabled }, envSwitch},
 }
 
@@ -65,7 +69,7 @@ var driverVariables = map[string]string{
 
 // laterVariables switch on what this version does not have.
 var laterVariables = []string{
-	"METRICS_TCP_EXPORTER_ENABLED", "ADAPTER_FALLBACK_TO_LOCAL", "ADAPTER_AGGREGATE_COUNTS",
+	"ADAPTER_FALLBACK_TO_LOCAL", "ADAPTER_AGGREGATE_COUNTS",
 }
 
 const defaultApp = "SOCKUDO_DEFAULT_APP_"

@@ -48,6 +48,7 @@ type hub struct {
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
 	closed  sync.Once
+	feed    feed
 	// ended is closed when the hub is.
 	ended chan struct{}
 	// events tells Caddy's events app what happens.
@@ -107,6 +108,9 @@ type tenure struct {
 	written  *lookup.Overlay // apps of the configuration above a store, or nil
 	writing  func()          // ends writing them into the store
 	unfollow func()          // ends hearing of changes of the store
+
+	exporterSpec *exporterSpec // nil when there is none
+	exporter     *exporter     // as it runs
 }
 
 // attach gives the hub the settings of a configuration.
@@ -135,6 +139,7 @@ func (h *hub) tune() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	current := h.tenures[h.Generation()]
+	h.stream(current)
 	if current == nil {
 		return
 	}

@@ -187,7 +187,6 @@ func TestLater(t *testing.T) {
 	hub := []string{"ai_transport", "ably_compat"}
 	inside := map[string][]string{
 		"websocket": {"compression"},
-		"metrics":   {"tcp_exporter", "channel_labels"},
 	}
 	const later = " is not supported yet by this version"
 	check := func(block, at, object, path string) {

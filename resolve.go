@@ -53,9 +53,13 @@ type definition struct {
 	push    *pushDefinition
 	console *console.Settings // nil while it is off
 	metrics bool
-	prefix  string
 	// events are those that are emitted without a subscription.
 	events []realtime.Kind
+	// exporter is nil if there is none.
+	exporter *exporterSpec
+	// channelLabels says whether metrics name channels.
+	channelLabels bool
+	prefix        string
 	// variables are the names of the environment variables that were applied.
 	variables []string
 	// warnings are for the log, once per configuration.
@@ -155,14 +159,14 @@ func (d *definition) resolveMetrics(c *MetricsConfig) error {
 	if c == nil {
 		return nil
 	}
-	d.metrics = c.Enabled.or(true)
+	d.metrics, d.channelLabels = c.Enabled.or(true), c.ChannelLabels.or(false)
 	if c.Prefix != "" {
 		d.prefix = c.Prefix
 	}
 	if !metricPrefix.MatchString(d.prefix) {
 		return fmt.Errorf("metrics.prefix: %q cannot begin the name of a metric", d.prefix)
 	}
-	return nil
+	return at("metrics.tcp_exporter", d.resolveExporter(c.TCPExporter))
 }
 
 // settings are those of the hub, over the defaults.

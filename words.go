@@ -13,6 +13,7 @@ var (
 	hubType         = reflect.TypeFor[HubConfig]()
 	rateLimiterType = reflect.TypeFor[RateLimiterConfig]()
 	rateType        = reflect.TypeFor[RateConfig]()
+	exporterType    = reflect.TypeFor[TCPExporterConfig]()
 )
 
 // lexicon is what is known about the words of a section beside its fields.
@@ -153,9 +154,9 @@ var lexicons = map[reflect.Type]lexicon{
 	},
 	reflect.TypeFor[IdempotencyConfig](): {aliases: map[string]alias{"ttl_seconds": {"ttl", unit("s")}}},
 	reflect.TypeFor[MetricsConfig](): {
-		later:  []string{"tcp_exporter", "channel_labels"},
 		caddys: map[string]string{"host": "a site with metrics", "port": "a site with metrics", "driver": "the metrics directive"},
 	},
+	exporterType: {alone: "enabled"},
 	reflect.TypeFor[WebhooksConfig](): {aliases: map[string]alias{
 		"batching": {"batching_enabled", nil}, "flush_interval_ms": {"flush_interval", unit("ms")},
 		"timeout_ms": {"timeout", unit("ms")}, "request_timeout_ms": {"timeout", unit("ms")},

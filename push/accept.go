@@ -47,7 +47,7 @@ type Preview struct {
 // a *Refusal.
 func (p *Pipeline) Accept(ctx context.Context, app string, r *Request, o AcceptOptions) (*Acceptance, error) {
 	begun := time.Now()
-	a, err := p.accept(ctx, app, r, o)
+	a, err := p.traced(ctx, app, r, o)
 	m := p.board.Metrics
 	m.acceptance.WithLabelValues(m.app(app)).Observe(time.Since(begun).Seconds())
 	var (

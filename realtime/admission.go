@@ -34,22 +34,22 @@ func private(clientIP string) bool {
 // AllowAPI counts an HTTP call of a client address. limited is false when no
 // limit applies.
 func (l Live) AllowAPI(ctx context.Context, clientIP string) (d storage.RateDecision, limited bool, err error) {
-	return l.allow(ctx, "api_rate_limit", "api:", clientIP, l.Settings.Rate.API)
+	return l.allow(ctx, "api_rate_limit", contextHTTP, "api:", clientIP, l.Settings.Rate.API)
 }
 
 // AllowUpgrade counts a handshake of a client address. limited is false when no
 // limit applies.
 func (l Live) AllowUpgrade(ctx context.Context, clientIP string) (d storage.RateDecision, limited bool, err error) {
-	return l.allow(ctx, "websocket_rate_limit", "websocket_connect:", clientIP, l.Settings.Rate.Upgrades)
+	return l.allow(ctx, "websocket_rate_limit", contextUpgrade, "websocket_connect:", clientIP, l.Settings.Rate.Upgrades)
 }
 
-func (l Live) allow(ctx context.Context, name, prefix, clientIP string, rate Rate) (storage.RateDecision, bool, error) {
+func (l Live) allow(ctx context.Context, name, from, prefix, clientIP string, rate Rate) (storage.RateDecision, bool, error) {
 	s := l.Settings
 	if !rate.On() || s.Rate.SkipPrivate && private(clientIP) {
 		return storage.RateDecision{Allowed: true}, false, nil
 	}
 	d, err := s.Drivers.RateLimiter.Allow(ctx, prefix+RateKey(clientIP), 1, rate.Max, rate.Window)
-	l.Hub.metrics.RateChecked(name, err == nil && d.Allowed)
+	l.Hub.metrics.RateChecked(name, from, err == nil && d.Allowed)
 	if err != nil {
 		s.Log.Warn("rate limiter", zap.String("limiter", name), zap.Error(err))
 		if s.Rate.FailOpen {
@@ -71,9 +71,9 @@ func (l Live) AllowApp(ctx context.Context, app *storage.App, kind string, n, li
 		return d, err
 	}
 	m := l.Hub.app(app, l.lease.term.Load()).meter
-	m.rateChecked(kind)
+	m.rateChecked(kind, contextHTTP)
 	if !d.Allowed {
-		m.rateTriggered(kind)
+		m.rateTriggered(kind, contextHTTP)
 	}
 	return d, nil
 }
@@ -94,7 +94,7 @@ func (l Live) TakeSlot(ctx context.Context, clientIP string) (release func(), ok
 		return func() {}, true, nil
 	}
 	if err == nil {
-		l.Hub.metrics.RateChecked("connection_per_ip", ok)
+		l.Hub.metrics.RateChecked("connection_per_ip", contextUpgrade, ok)
 	}
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), driverTimeout)

@@ -47,10 +47,10 @@ func (l Live) Annotated(ctx context.Context, app *storage.App, channel string, s
 		Name: protocol.WebhookAnnotated, Channel: channel, MessageSerial: a.MessageSerial, AnnotationSerial: a.Serial, AnnotationType: a.Type, DeletedSerial: deleted,
 	}
 	if deleted == "" {
-		l.Hub.metrics.history.annotated.WithLabelValues(app.ID, a.Type).Inc()
+		l.Hub.metrics.history.annotated.WithLabelValues(channel, app.ID, a.Type, protocol.ParseChannel(channel).Kind.String()).Inc()
 	} else {
 		event.Name = protocol.WebhookUnannotated
-		l.Hub.metrics.history.unannotated.WithLabelValues(app.ID, a.Type).Inc()
+		l.Hub.metrics.history.unannotated.WithLabelValues(channel, app.ID, a.Type, protocol.ParseChannel(channel).Kind.String()).Inc()
 	}
 	l.tellIfAsked(app, event)
 	serial, _ := history.ParseAnnotationSerial(a.Serial)
@@ -72,7 +72,7 @@ func (a *App) annotated(e *protocol.Envelope) {
 	defer ch.mu.Unlock()
 	ch.annotated = max(ch.annotated, e.Serial)
 	ch.send(replyV2(summary), nil)
-	a.hub.metrics.history.sumups.WithLabelValues(a.id).Inc()
+	a.hub.metrics.history.sumups.WithLabelValues(ch.info.Name, a.id, ch.info.Kind.String()).Inc()
 	m := replyV2(one)
 	for _, p := range ch.parts {
 		p.mu.Lock()

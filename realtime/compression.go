@@ -182,7 +182,7 @@ func (w *worker) frameFor(c *Conn, p *Piece) protocol.Frame {
 	d := seq.Next(m.conflationKey(seq.rules.path), z.text, clock()*int64(time.Millisecond), seq.rules.settings)
 	size := len(z.text.Bytes())
 	full := func() protocol.Frame {
-		c.app.meter.compressed(size, 0)
+		c.app.meter.compressed(m, size, 0)
 		text := z.text.Bytes()
 		return protocol.TextFrame(delta.AppendMembers(make([]byte, 0, len(text)+64), text, d.Seq, d.Key, d.HasKey))
 	}
@@ -196,7 +196,7 @@ func (w *worker) frameFor(c *Conn, p *Piece) protocol.Frame {
 			MessageID: m.out.MessageID, StreamID: m.out.StreamID, Serial: m.out.Serial, HasSerial: m.out.StreamID != "",
 		})
 		if len(text) < size {
-			c.app.meter.compressed(size, size-len(text))
+			c.app.meter.compressed(m, size, size-len(text))
 			return protocol.TextFrame(text)
 		}
 	}

@@ -169,7 +169,10 @@ func (l Live) store(ctx context.Context, app *storage.App, e *protocol.Envelope,
 		r.VersionSerial, a.Subject = r.MessageSerial, r.MessageSerial
 	}
 	a.Payload = r.Append(nil)
+	waiting := l.Hub.metrics.history.waiting.WithLabelValues(e.App)
+	waiting.Inc()
 	err := l.append(ctx, a)
+	waiting.Dec()
 	l.Hub.metrics.history.latency.WithLabelValues(e.App).Observe(float64(time.Since(now).Microseconds()) / 1000)
 	switch {
 	case err == nil:

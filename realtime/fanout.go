@@ -132,6 +132,7 @@ func pushAll(parts []*part, m *message, except *Conn) {
 // add appends to what is pending. The caller holds mu.
 func (p *part) add(m *message, except *Conn, seq uint64) {
 	size := len(m.frame(p.format))
+	m.boarded()
 	p.pending = append(p.pending, pending{m, except, seq, size})
 	p.bytes += size
 	p.pushed++

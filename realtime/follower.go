@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/span"
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -73,7 +74,10 @@ func (l Live) number(ctx context.Context, app *storage.App, e *protocol.Envelope
 		e.Stream, e.Serial = p.Stream, p.Serial
 		return nil
 	case countHistory:
-		return l.store(ctx, app, e, n.history)
+		ctx, step := span.Start(ctx, "sockudo.history.append", span.Attribute{Key: span.App, Value: e.App})
+		err := l.store(ctx, app, e, n.history)
+		step.End(err)
+		return err
 	default:
 		return nil
 	}

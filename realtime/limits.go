@@ -67,11 +67,11 @@ func (c *Conn) allowMessage(now int64) *protocol.Error {
 	if rate == nil {
 		return nil
 	}
-	c.app.meter.rateChecked("messages")
+	c.app.meter.rateChecked("messages", contextOther)
 	if c.messages.allow(now, rate.MaxAttempts, rate.Decay) {
 		return nil
 	}
-	c.app.meter.rateTriggered("messages")
+	c.app.meter.rateTriggered("messages", contextOther)
 	if rate.Terminate {
 		return protocol.ErrRateTerminated
 	}
@@ -83,11 +83,11 @@ func (c *Conn) allowClientEvent(now int64, l effective) *protocol.Error {
 	if l.clientEvents == 0 {
 		return nil
 	}
-	c.app.meter.rateChecked("client_events")
+	c.app.meter.rateChecked("client_events", contextOther)
 	if c.clientEvents.allow(now, l.clientEvents, l.clientWindow) {
 		return nil
 	}
-	c.app.meter.rateTriggered("client_events")
+	c.app.meter.rateTriggered("client_events", contextOther)
 	if c.app.record().Limits.TerminateOnLimit {
 		return protocol.ErrRateTerminated
 	}

@@ -38,6 +38,7 @@ type message struct {
 	deltas atomic.Pointer[compressed]
 	frames [protocol.Formats]atomic.Pointer[protocol.Frame]
 	glance glance
+	flight flight
 }
 
 // reply makes a message of what the server says by itself.

@@ -18,7 +18,8 @@ type Metrics struct {
 	subscriptions, unsubscriptions             *meter.CounterVec
 	rateChecks, rateTriggers                   *meter.CounterVec
 	idempotencyPublish, idempotencyDuplicates  *meter.CounterVec
-	slowConsumers, dropped                     *meter.CounterVec
+	slowConsumers, dropped, echoes             *meter.CounterVec
+	latency                                    *meter.HistogramVec
 	pushIgnored                                *meter.CounterVec
 	v2                                         metricsV2
 	history                                    metricsHistory
@@ -46,14 +47,17 @@ func newMetrics(r *meter.Registry) *Metrics {
 	m.httpCalls = counter("http_calls_received_total", "HTTP API calls.")
 	m.subscriptions = counter("channel_subscriptions_total", "Channel subscriptions.", "channel_type")
 	m.unsubscriptions = counter("channel_unsubscriptions_total", "Channel subscriptions ended.", "channel_type")
-	m.rateChecks = counter("rate_limit_checks_total", "Rate limit checks.", "limiter_type")
-	m.rateTriggers = counter("rate_limit_triggered_total", "Rate limit refusals.", "limiter_type")
+	m.rateChecks = counter("rate_limit_checks_total", "Rate limit checks.", "limiter_type", "request_context")
+	m.rateTriggers = counter("rate_limit_triggered_total", "Rate limit refusals.", "limiter_type", "request_context")
 	m.idempotencyPublish = counter("idempotency_publish_total", "Publishes with an idempotency key.")
 	m.idempotencyDuplicates = counter("idempotency_duplicates_total", "Publishes that repeated a key.")
+	m.latency = r.Histograms("broadcast_latency_ms", "Time from when an event has come to this node until it is written to all of its sockets, in milliseconds, by how many get it: xs up to ten, sm a hundred, md a thousand, lg ten thousand, xl more.",
+		milliseconds, "app_id", "channel_type", "recipient_count_bucket")
+	m.echoes = counter("echo_suppressed_total", "Events that were not sent back to the connection they came from.")
 	m.slowConsumers = counter("slow_consumer_disconnects_total", "Connections closed because they were too slow.")
 	m.pushIgnored = counter("push_extras_ignored_total", "Published events whose extras.push was ignored, because push notifications are off.")
-	m.v2 = newMetricsV2(counter)
-	m.history = newMetricsHistory(counter, func(name, help string, buckets []float64, more ...string) *meter.HistogramVec {
+	m.v2 = newMetricsV2(r, counter)
+	m.history = newMetricsHistory(r, counter, gauge, func(name, help string, buckets []float64, more ...string) *meter.HistogramVec {
 		return r.Histograms(name, help, buckets, append([]string{"app_id"}, more...)...)
 	})
 	m.dropped = counter("messages_dropped_total", "Frames dropped, by reason.", "reason")
@@ -78,11 +82,18 @@ func countUnreadable(h *Hub) {
 
 func (m *Metrics) refused(app, reason string) { m.errors.WithLabelValues(app, reason).Inc() }
 
+// What asks for a check of a limit, as a label.
+const (
+	contextUpgrade = "websocket_upgrade"
+	contextHTTP    = "http_api"
+	contextOther   = "other" // messages of a socket
+)
+
 // RateChecked counts a check of a limit per client address.
-func (m *Metrics) RateChecked(limiter string, allowed bool) {
-	m.rateChecks.WithLabelValues("global", limiter).Inc()
+func (m *Metrics) RateChecked(limiter, context string, allowed bool) {
+	m.rateChecks.WithLabelValues("global", limiter, context).Inc()
 	if !allowed {
-		m.rateTriggers.WithLabelValues("global", limiter).Inc()
+		m.rateTriggers.WithLabelValues("global", limiter, context).Inc()
 	}
 }
 
@@ -96,6 +107,8 @@ type appMeter struct {
 	httpIn, httpOut, httpCalls                 *meter.Counter
 	active                                     [4]*meter.Gauge
 	subs, unsubs                               [4]*meter.Counter
+	echo                                       *meter.Counter
+	latency                                    latencies
 	meterV2
 }
 
@@ -110,6 +123,7 @@ func (m *Metrics) app(id string) *appMeter {
 		httpIn:         m.httpBytesIn.WithLabelValues(id),
 		httpOut:        m.httpBytesOut.WithLabelValues(id),
 		httpCalls:      m.httpCalls.WithLabelValues(id),
+		echo:           m.echoes.WithLabelValues(id),
 		meterV2:        m.v2.app(id),
 	}
 	for k := protocol.Public; k <= protocol.Presence; k++ {
@@ -147,10 +161,12 @@ func (a *appMeter) sent(frames, bytes int) {
 	}
 }
 
-func (a *appMeter) rateChecked(limiter string) { a.m.rateChecks.WithLabelValues(a.app, limiter).Inc() }
+func (a *appMeter) rateChecked(limiter, context string) {
+	a.m.rateChecks.WithLabelValues(a.app, limiter, context).Inc()
+}
 
-func (a *appMeter) rateTriggered(limiter string) {
-	a.m.rateTriggers.WithLabelValues(a.app, limiter).Inc()
+func (a *appMeter) rateTriggered(limiter, context string) {
+	a.m.rateTriggers.WithLabelValues(a.app, limiter, context).Inc()
 }
 
 // failed counts an error frame, by the kind of its cause.

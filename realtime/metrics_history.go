@@ -7,26 +7,32 @@ type metricsHistory struct {
 	writes, failures, degraded     *meter.CounterVec
 	members, memberFailures        *meter.CounterVec
 	mutations, retrievals          *meter.CounterVec
-	annotated, unannotated, sumups *meter.CounterVec
-	latency                        *meter.HistogramVec
+	annotated, unannotated, sumups *meter.ChannelCounterVec
+	latency, memberLatency         *meter.HistogramVec
+	waiting, membersWaiting        *meter.GaugeVec
 }
 
 func newMetricsHistory(
+	r *meter.Registry,
 	counter func(name, help string, more ...string) *meter.CounterVec,
+	gauge func(name, help string, more ...string) *meter.GaugeVec,
 	histogram func(name, help string, buckets []float64, more ...string) *meter.HistogramVec,
 ) metricsHistory {
 	return metricsHistory{
 		writes:         counter("history_writes_total", "Events that the history has kept."),
 		failures:       counter("history_write_failures_total", "Events that the history could not keep."),
 		degraded:       counter("history_degraded_total", "Times that a channel has become degraded: events were delivered that the history lacks."),
-		latency:        histogram("history_write_latency_ms", "Time until the history has kept an event, in milliseconds.", []float64{0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000}),
+		latency:        histogram("history_write_latency_ms", "Time until the history has kept an event, in milliseconds.", milliseconds),
 		members:        counter("presence_history_writes_total", "Transitions of members that the presence history has kept."),
 		memberFailures: counter("presence_history_write_failures_total", "Transitions of members that the presence history could not keep."),
+		waiting:        gauge("history_queue_depth", "Events that wait for the history to keep them."),
+		membersWaiting: gauge("presence_history_queue_depth", "Transitions of members that wait for the presence history to keep them."),
+		memberLatency:  histogram("presence_history_write_latency_ms", "Time until the presence history has kept a transition, in milliseconds.", milliseconds),
 		mutations:      counter("versioned_message_mutations_total", "Calls that change a message.", "action", "result"),
 		retrievals:     counter("versioned_message_retrieval_total", "Calls that read versions of a message.", "surface", "result"),
-		annotated:      counter("annotations_published_total", "Annotations that were made.", "type"),
-		unannotated:    counter("annotations_deleted_total", "Annotations that were deleted.", "type"),
-		sumups:         counter("annotation_summary_deliveries_total", "Summaries of annotations that were sent to the subscribers of a channel."),
+		annotated:      r.ChannelCounters("annotations_published_total", "Annotations that were made.", "app_id", "type"),
+		unannotated:    r.ChannelCounters("annotations_deleted_total", "Annotations that were deleted.", "app_id", "type"),
+		sumups:         r.ChannelCounters("annotation_summary_deliveries_total", "Summaries of annotations that were sent to the subscribers of a channel.", "app_id"),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/span"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -76,7 +77,10 @@ func (l Live) broadcast(ctx context.Context, e *protocol.Envelope) error {
 	if _, ok := l.Settings.Drivers.Adapter.(storage.Clustered); ok {
 		e.Node, e.Seq = l.Hub.cluster.self, l.Hub.cluster.published.Add(1)
 	}
-	return l.carry(ctx, e)
+	ctx, step := span.Start(ctx, "sockudo.adapter.broadcast", span.Attribute{Key: span.App, Value: e.App}, span.Attribute{Key: span.Node, Value: e.Node})
+	err := l.carry(ctx, e)
+	step.End(err)
+	return err
 }
 
 // carry hands an envelope to the adapter, and to those of an overlap or of a

@@ -116,13 +116,19 @@ func (ch *channel) sendEvent(m *message, except *Conn) {
 	matching := ch.matchingLocked()
 	if len(matching) == 0 {
 		m.order = ch.app.hub.order.Add(1)
+		m.depart(ch, ch.count)
 		ch.send(m, except)
+		m.landed(ch.app)
 		return
 	}
+	recipients := ch.count
 	for _, p := range matching {
 		p.mu.Lock()
+		recipients += p.count
 	}
 	m.order = ch.app.hub.order.Add(1)
+	m.depart(ch, recipients)
+	defer m.landed(ch.app)
 	groups := [][]*part{}
 	place := func(p *part) {
 		if m.v2 && p.format == protocol.FormatV1 {

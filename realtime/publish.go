@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/sockudo/caddy-sockudo/internal/span"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -44,8 +45,13 @@ type Receipt struct {
 
 // Publish sends an event to the subscribers of its channel on every node, and
 // keeps it if the channel is a cache channel. The caller has checked the names.
-func (l Live) Publish(ctx context.Context, app *storage.App, e Event) (Receipt, error) {
+func (l Live) Publish(ctx context.Context, app *storage.App, e Event) (receipt Receipt, err error) {
 	info := protocol.ParseChannel(e.Channel)
+	ctx, step := l.tracePublish(ctx, app, e, info)
+	defer func() {
+		step.Set(span.MessageID, receipt.MessageID)
+		step.End(err)
+	}()
 	envelope := &protocol.Envelope{
 		App: app.ID, Channel: e.Channel, Event: e.Name, Data: e.Data, Except: e.Except,
 		Tags: e.Tags, MessageID: e.MessageID, Full: e.Full, Once: e.Once,
@@ -146,6 +152,7 @@ func (a *App) deliver(e *protocol.Envelope) {
 func (ch *channel) publish(e *protocol.Envelope) {
 	s := ch.app.hub.settings()
 	m := ch.event(e, s)
+	m.flight.begun = sinceStart()
 	m.v2 = m.v2 || e.Kind == protocol.KindUserEvent // V1 clients need no subscription, see sendUser
 	for {
 		ch.mu.Lock()

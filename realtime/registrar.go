@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/history"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
@@ -89,6 +90,7 @@ func (r *registrar) add(t transition) {
 		return
 	}
 	q.waiting = append(q.waiting, t)
+	r.waiting(&t).Inc()
 	if !q.running {
 		q.running = true
 		r.hub.background(func(ctx context.Context) { r.run(ctx, q) })
@@ -101,6 +103,9 @@ func (r *registrar) run(ctx context.Context, q *recordQueue) {
 		q.mu.Lock()
 		if len(q.waiting) == 0 || ctx.Err() != nil {
 			q.running = false
+			for i := range q.waiting {
+				r.waiting(&q.waiting[i]).Dec()
+			}
 			q.waiting = nil
 			q.mu.Unlock()
 			return
@@ -113,10 +118,16 @@ func (r *registrar) run(ctx context.Context, q *recordQueue) {
 			}
 		}
 		q.mu.Lock()
+		r.waiting(&t).Dec()
 		q.waiting[0] = transition{}
 		q.waiting = q.waiting[1:]
 		q.mu.Unlock()
 	}
+}
+
+// waiting counts the transitions of an app that are to be recorded.
+func (r *registrar) waiting(t *transition) *meter.Gauge {
+	return r.hub.metrics.history.membersWaiting.WithLabelValues(t.channel.app.id)
 }
 
 // record reports false for what is to be tried again.
@@ -135,6 +146,7 @@ func (r *registrar) record(ctx context.Context, t *transition, attempt int) (don
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	past := live.historyLog(history.PresenceKey(ch.app.id, ch.info.Name), p.Retention)
+	begun := time.Now()
 	recorded, err := history.RecordPresence(ctx, past, &t.event, t.at.UnixMilli(), p.Retention.Keep())
 	if err != nil {
 		r.hub.metrics.history.memberFailures.WithLabelValues(ch.app.id).Inc()
@@ -144,6 +156,7 @@ func (r *registrar) record(ctx context.Context, t *transition, attempt int) (don
 		return false
 	}
 	if recorded {
+		r.hub.metrics.history.memberLatency.WithLabelValues(ch.app.id).Observe(float64(time.Since(begun).Microseconds()) / 1000)
 		r.hub.metrics.history.members.WithLabelValues(ch.app.id).Inc()
 	}
 	return true

@@ -191,11 +191,14 @@ func (w *worker) flush(p *part, cutoff uint64, gather bool) {
 		w.walk(p, &b, end, gather)
 		start += len(b.ends)
 	}
+	for i := range messages {
+		messages[i].message.landed(p.app)
+	}
 }
 
 // walk delivers b to the first end subscribers of p.
 func (w *worker) walk(p *part, b *batch, end int, gather bool) {
-	var sent, written int
+	var sent, written, left int
 	for start := 0; start < end; start += chunk {
 		n := 0
 		p.mu.Lock()
@@ -214,6 +217,9 @@ func (w *worker) walk(p *part, b *batch, end int, gather bool) {
 			frames, bytes := b.deliver(t)
 			sent += frames
 			written += bytes
+			if b.except {
+				left += len(b.ends) - b.skip(t) - frames
+			}
 		}
 		clear(w.targets[:n])
 		if end > chunk {
@@ -221,6 +227,9 @@ func (w *worker) walk(p *part, b *batch, end int, gather bool) {
 		}
 	}
 	p.app.meter.sent(sent, written)
+	if left > 0 {
+		p.app.meter.echo.Add(float64(left))
+	}
 }
 
 // gatherBatch keeps the messages that concern t for the end of the round.
@@ -228,6 +237,7 @@ func (w *worker) gatherBatch(p *part, t target, b *batch) {
 	for _, m := range b.messages[b.skip(t):] {
 		switch {
 		case m.except == t.sub.conn:
+			p.app.meter.echo.Inc()
 		case t.tune != nil && !w.accepts(t, m.message):
 			p.app.meter.suppressed.Inc()
 		default:

@@ -78,6 +78,7 @@ var titles = []struct{ kind, title, intro string }{
 	{"PushSuppress", "suppress_if_present", "In `push_rule`; in a Caddyfile also `suppress_if_present CHANNEL`, or the word alone."},
 	{"ConsoleConfig", "console", "Or a switch alone: `console on`. See [the debug console](console.md)."},
 	{"MetricsConfig", "metrics", ""},
+	{"TCPExporterConfig", "tcp_exporter", "In `metrics`. Or `tcp_exporter HOST:PORT`, which switches it on; or a switch alone: `tcp_exporter on`. See [Metrics and traces](metrics.md#tcp-exporter)."},
 }
 
 // kinds are what the types of fields are called in the documents.

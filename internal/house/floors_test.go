@@ -29,7 +29,9 @@ const (
 	language  floor = "realtime/filter/jmespath" // standard library only
 	standIn   floor = "internal/…test"           // servers for tests only
 	diagnosis floor = "internal/doctor"
-	common    floor = "internal/words" // what the caddy.go files of drivers have in common
+	traces    floor = "internal/span"        // and OpenTelemetry
+	streamed  floor = "internal/eventstream" // and Protobuf
+	common    floor = "internal/words"       // what the caddy.go files of drivers have in common
 	contracts floor = "storage"
 	past      floor = "realtime/history"
 	live      floor = "realtime"
@@ -55,8 +57,8 @@ var mayImport = map[floor][]floor{
 	standIn:   {leaf},
 	contracts: {protocol, leaf},
 	past:      {contracts, protocol, leaf},
-	live:      {past, contracts, deltas, filters, protocol, meters, leaf},
-	pushing:   {contracts, protocol, meters, leaf},
+	live:      {traces, past, contracts, deltas, filters, protocol, meters, leaf},
+	pushing:   {traces, contracts, protocol, meters, leaf},
 	hooks:     {contracts, protocol, meters, leaf},
 	migrating: {},
 	common:    {},
@@ -64,9 +66,11 @@ var mayImport = map[floor][]floor{
 	between:   {contracts, protocol, leaf},
 	driver:    {common, between, contracts, protocol, meters, leaf},
 	provider:  {common, pushing, contracts, protocol, meters, leaf},
-	transport: {live, past, pushing, contracts, protocol, meters, leaf},
-	top:       {common, diagnosis, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
-	above:     {common, diagnosis, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	transport: {traces, live, past, pushing, contracts, protocol, meters, leaf},
+	top:       {traces, streamed, common, diagnosis, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	above:     {traces, streamed, common, diagnosis, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	traces:    {},
+	streamed:  {meters},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
@@ -92,7 +96,11 @@ func floorOf(dir string) floor {
 			return diagnosis
 		case "meter":
 			return meters
-		case "cqltest", "natstest", "pushtest", "redistest":
+		case "span":
+			return traces
+		case "eventstream":
+			return streamed
+		case "cqltest", "eventstreamtest", "natstest", "pushtest", "redistest":
 			return standIn
 		}
 		return leaf

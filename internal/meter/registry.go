@@ -91,6 +91,8 @@ type Recorder interface {
 type Registry struct {
 	hub      string
 	recorder atomic.Pointer[Recorder]
+	naming   atomic.Bool
+	channels names
 
 	mu    sync.Mutex
 	infos []Info
@@ -102,7 +104,17 @@ type Registry struct {
 type collector struct {
 	prometheus.Collector
 	fixed bool
+	when  when
 }
+
+// when says which configurations want a collector.
+type when uint8
+
+const (
+	always  when = iota
+	unnamed      // those without names of channels
+	named        // those with
+)
 
 // NewRegistry makes the Registry of a hub.
 func NewRegistry(hub string) *Registry { return &Registry{hub: hub} }
@@ -125,10 +137,22 @@ func (r *Registry) Infos() []Info {
 
 // Register adds all metrics to the registry of a configuration, under its prefix.
 func (r *Registry) Register(to prometheus.Registerer, prefix string) error {
+	return r.register(to, prefix, unnamed)
+}
+
+// RegisterNamed is Register for a configuration that wants names of channels.
+func (r *Registry) RegisterNamed(to prometheus.Registerer, prefix string) error {
+	return r.register(to, prefix, named)
+}
+
+func (r *Registry) register(to prometheus.Registerer, prefix string, wanted when) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	prefixed := prometheus.WrapRegistererWithPrefix(prefix, to)
 	for _, c := range r.all {
+		if c.when != always && c.when != wanted {
+			continue
+		}
 		registerer := prefixed
 		if c.fixed {
 			registerer = to
@@ -149,7 +173,9 @@ func (r *Registry) Desc(kind Kind, name, help string, labels ...string) *prometh
 
 // Collect adds a collector of the caller's whose metrics Desc has described. Names
 // that begin with sockudo_ and others need different collectors.
-func (r *Registry) Collect(c prometheus.Collector) {
+func (r *Registry) Collect(c prometheus.Collector) { r.collect(c, always) }
+
+func (r *Registry) collect(c prometheus.Collector, w when) {
 	descriptions := make(chan *prometheus.Desc, 64)
 	go func() {
 		defer close(descriptions)
@@ -161,7 +187,7 @@ func (r *Registry) Collect(c prometheus.Collector) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, collector{c, complete})
+	r.all = append(r.all, collector{c, complete, w})
 }
 
 // GaugeFunc adds a gauge that is computed when it is asked for.

@@ -20,7 +20,7 @@ func (s *source) told(labels []Label, op Op, value float64) {
 }
 
 // vector makes a vector whose values are made by wrap, and registers it.
-func (r *Registry) vector(i Info, wrap func(s *source, labels []Label, values []string) prometheus.Metric) *prometheus.MetricVec {
+func (r *Registry) vector(i Info, w when, wrap func(s *source, labels []Label, values []string) prometheus.Metric) *prometheus.MetricVec {
 	names := slices.Clone(i.Labels)
 	s := &source{registry: r, name: i.Name}
 	v := prometheus.NewMetricVec(prometheus.NewDesc(i.Name, i.Help, names, r.constant()), func(values ...string) prometheus.Metric {
@@ -31,8 +31,10 @@ func (r *Registry) vector(i Info, wrap func(s *source, labels []Label, values []
 		}
 		return wrap(s, labels, values)
 	})
-	r.describe(i)
-	r.Collect(v)
+	if w != named { // it is described by its kinds
+		r.describe(i)
+	}
+	r.collect(v, w)
 	return v
 }
 
@@ -71,8 +73,12 @@ type CounterVec struct{ values *prometheus.MetricVec }
 
 // Counters makes counters with labels.
 func (r *Registry) Counters(name, help string, labels ...string) *CounterVec {
+	return r.counters(name, help, always, labels)
+}
+
+func (r *Registry) counters(name, help string, w when, labels []string) *CounterVec {
 	inner := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: r.constant()}, labels)
-	return &CounterVec{r.vector(Info{Name: name, Kind: KindCounter, Help: help, Labels: labels}, func(s *source, l []Label, values []string) prometheus.Metric {
+	return &CounterVec{r.vector(Info{Name: name, Kind: KindCounter, Help: help, Labels: labels}, w, func(s *source, l []Label, values []string) prometheus.Metric {
 		c := inner.WithLabelValues(values...)
 		return &Counter{c, c, s, l}
 	})}
@@ -138,7 +144,7 @@ type GaugeVec struct {
 // Gauges makes gauges with labels.
 func (r *Registry) Gauges(name, help string, labels ...string) *GaugeVec {
 	inner := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: r.constant()}, labels)
-	return &GaugeVec{inner: inner, values: r.vector(Info{Name: name, Kind: KindGauge, Help: help, Labels: labels}, func(s *source, l []Label, values []string) prometheus.Metric {
+	return &GaugeVec{inner: inner, values: r.vector(Info{Name: name, Kind: KindGauge, Help: help, Labels: labels}, always, func(s *source, l []Label, values []string) prometheus.Metric {
 		g := inner.WithLabelValues(values...)
 		return &Gauge{g, g, s, l}
 	})}
@@ -181,7 +187,7 @@ type HistogramVec struct{ values *prometheus.MetricVec }
 // Histograms makes histograms with labels. The buckets are upper bounds.
 func (r *Registry) Histograms(name, help string, buckets []float64, labels ...string) *HistogramVec {
 	inner := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: r.constant(), Buckets: buckets}, labels)
-	return &HistogramVec{r.vector(Info{Name: name, Kind: KindHistogram, Help: help, Labels: labels, Buckets: buckets}, func(s *source, l []Label, values []string) prometheus.Metric {
+	return &HistogramVec{r.vector(Info{Name: name, Kind: KindHistogram, Help: help, Labels: labels, Buckets: buckets}, always, func(s *source, l []Label, values []string) prometheus.Metric {
 		h := inner.WithLabelValues(values...)
 		return &Histogram{h.(prometheus.Metric), h, s, l}
 	})}

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/span"
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -43,6 +44,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientI
 		refuse(w, http.StatusServiceUnavailable, "no configuration")
 		return
 	}
+	ctx, step := span.Start(r.Context(), "sockudo.upgrade", span.Attribute{Key: span.Hub, Value: h.hub.Name()})
+	defer func() { step.End(err) }()
 	terms, release, ok := h.precheck(w, r, live, clientIP)
 	live.Release()
 	if !ok {
@@ -55,7 +58,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientI
 		return
 	}
 	s.release, s.format = release, terms.Format
-	conn, e := h.hub.Connect(r.Context(), s, realtime.Handshake{
+	conn, e := h.hub.Connect(ctx, s, realtime.Handshake{
 		Key:       key,
 		Origin:    r.Header.Get("Origin"),
 		ClientIP:  clientIP,
@@ -63,7 +66,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, key, clientI
 		KeepAlive: keepAlive(r),
 	})
 	if e != nil {
+		err = e
 		s.Close(e)
+	} else {
+		step.Set(span.App, conn.AppID())
+		step.Set(span.Socket, conn.ID())
 	}
 	s.conn.Store(conn)
 	s.start(live.Settings.Socket.MaxPayload)
