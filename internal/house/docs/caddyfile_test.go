@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what examples may use besides
 
 	sockudo "github.com/sockudo/caddy-sockudo"
+	"github.com/sockudo/caddy-sockudo/internal/pushtest"
 )
 
 // app is what a fragment of a document needs around it to be a whole.
@@ -47,6 +48,11 @@ func checkCaddyfile(t testing.TB, b block) {
 		text = "example.com {\n\tsockudo {\n" + indent(text, "\t\t") + indent(app, "\t\t") + "\n\t}\n}\n"
 		text = caddyfileFormat(text)
 	}
+	if strings.Contains(text, "/etc/caddy/secrets/") {
+		text = strings.NewReplacer(
+			"/etc/caddy/secrets/fcm.json", pushtest.NewFCM(t).ServiceAccountFile(t), "/etc/caddy/secrets/apns.p8", keyFile(t),
+		).Replace(text)
+	}
 	for name, here := range servers(t) {
 		text = strings.ReplaceAll(text, name, here)
 	}
@@ -72,6 +78,13 @@ func servers(t testing.TB) map[string]string {
 	return map[string]string{
 		"redis.internal:6379": redis.Host, "nats-1.internal nats-2.internal": nats,
 	}
+}
+
+// keyFile has a key as Apple hands them out.
+func keyFile(t testing.TB) string {
+	file := filepath.Join(t.TempDir(), "apns.p8")
+	write(t, file, pushtest.NewAPNs(t).Key(t).PEM)
+	return file
 }
 
 func indent(text, by string) string {
