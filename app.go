@@ -151,12 +151,6 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		if err := t.hub.Metrics().Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
 			return fail(fmt.Errorf("metrics: %w", err))
 		}
-		if err := t.hub.board.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
-			return fail(fmt.Errorf("metrics: %w", err))
-		}
-		if err := t.hub.notices.Metrics.Register(a.ctx.GetMetricsRegistry(), d.prefix); err != nil {
-			return fail(fmt.Errorf("metrics: %w", err))
-		}
 	}
 	a.variables = append(a.variables, d.variables...)
 	for _, w := range d.warnings {
@@ -166,6 +160,7 @@ func (a *App) define(ctx caddy.Context, name string, c *HubConfig) (*tenure, err
 		a.log.Info("the adapter is local: events reach the clients of this node only", zap.String("hub", name))
 	}
 	d.settings.Log = a.log
+	t.settings, t.apps = &d.settings, d.apps
 	t.attach(&d.settings)
 	t.fingerprint = fingerprint
 	return t, nil
@@ -209,6 +204,9 @@ func (a *App) Start() error {
 		t := a.tenures[name]
 		if t.fingerprint == "" {
 			return fmt.Errorf("hub %s is not defined: no sockudo block in this configuration says what it is", name)
+		}
+		if err := t.checkMentions(); err != nil {
+			return fmt.Errorf("hub %s: %w", name, err)
 		}
 		err := await(ctx, "starting", func() error { return t.hub.Start(a.generation) })
 		if err != nil {

@@ -21,6 +21,7 @@ func init() {
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(statusCommand(), webhooksCommand(), pushCommand(), vapidKeysCommand())
 			cmd.AddCommand(signCommand(), tokenCommand())
+			cmd.AddCommand(importCommand())
 		},
 	})
 }

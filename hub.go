@@ -13,6 +13,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/lookup"
+	"github.com/sockudo/caddy-sockudo/storage/metered"
 	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
@@ -33,6 +34,8 @@ type hub struct {
 	notices *push.Board
 	// tails counts who listens to what happens.
 	tails atomic.Int32
+	// queues count what queues do.
+	queues *metered.Queues
 
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
@@ -42,7 +45,11 @@ type hub struct {
 }
 
 func newHub(name string) *hub {
-	return &hub{Hub: realtime.NewHub(name), board: webhooks.NewBoard(name), notices: push.NewBoard(name), tenures: map[uint64]*tenure{}, ended: make(chan struct{})}
+	live := realtime.NewHub(name)
+	return &hub{
+		Hub: live, board: webhooks.NewBoard(live.Metrics()), notices: push.NewBoard(live.Metrics()), queues: metered.NewQueues(live.Metrics()),
+		tenures: map[uint64]*tenure{}, ended: make(chan struct{}),
+	}
 }
 
 // Destruct ends the hub.
@@ -78,6 +85,10 @@ type tenure struct {
 	leases   map[string]*lease  // of drivers, by kind
 	drivers  map[string]string  // their names, by kind
 	tunes    []func() error     // apply this configuration's tuning to running drivers
+
+	settings *realtime.Settings // of the definition
+	apps     []*storage.App     // those that the configuration has itself
+	mentions []mention          // handlers that publish
 
 	written  *lookup.Overlay // apps of the configuration above a store, or nil
 	writing  func()          // ends writing them into the store
@@ -167,6 +178,11 @@ func (t *tenure) end() {
 		t.report("closing a driver", t.leases[kind].release())
 	}
 	t.report("closing the hub", t.hubLease.release())
+}
+
+// counted is the queue of a definition for those who push and work jobs.
+func (t *tenure) counted(d *definition) storage.Queue {
+	return t.hub.queues.Wrap(d.drivers[kindQueue].driver, d.settings.Drivers.Queue)
 }
 
 // handOver moves the jobs of a queue that nobody else has into the hub's new one.

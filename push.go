@@ -44,7 +44,7 @@ func (t *tenure) openPush(ctx caddy.Context, d *definition) error {
 		return at("push", err)
 	}
 	s := d.push.settings
-	s.Store, s.Queue, s.Limiter = store, d.settings.Drivers.Queue, d.settings.Drivers.RateLimiter
+	s.Store, s.Queue, s.Limiter = store, t.counted(d), d.settings.Drivers.RateLimiter
 	s.Log = t.log.With(zap.String("hub", t.hub.Name()))
 	if err := d.push.load(ctx, &s); err != nil {
 		return at("push", err)

@@ -27,7 +27,7 @@ func (t *tenure) openWebhooks(d *definition) error {
 		return nil
 	}
 	s := *d.webhooks
-	s.Apps, s.Queue = d.settings.Drivers.Apps, d.settings.Drivers.Queue
+	s.Apps, s.Queue = d.settings.Drivers.Apps, t.counted(d)
 	s.Log = t.log.With(zap.String("hub", t.hub.Name()))
 	if _, ok := s.Queue.(storage.DeadLetters); !ok && !d.lossyQueue {
 		return fmt.Errorf("webhooks: the queue %s keeps no requests that have failed for good; use another one, or write webhooks { allow_lossy_queue on }", d.drivers[kindQueue].driver)

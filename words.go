@@ -66,6 +66,7 @@ var (
 const noCoordination = "deltas are those of one socket, so nodes have nothing to coordinate"
 
 var lexicons = map[reflect.Type]lexicon{
+	reflect.TypeFor[PublishHandler](): {aliases: map[string]alias{"channel": {"channels", nil}}},
 	hubType: {
 		aliases: map[string]alias{
 			"user_authentication_timeout": {"authentication_timeout", nil},

@@ -56,7 +56,9 @@ var bare = regexp.MustCompile(`^[\pL\pN_./:*@%+,;=~^$?&!|()\[\]{}-]+$`)
 
 // quoteWord writes a word so that a Caddyfile has it unchanged.
 func quoteWord(text string) (string, error) {
-	if strings.ContainsFunc(text, func(r rune) bool { return r == unicode.ReplacementChar || r != '\n' && r != '\t' && unicode.IsControl(r) }) {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return r == unicode.ReplacementChar || r != '\n' && r != '\t' && unicode.IsControl(r)
+	}) {
 		return "", fmt.Errorf("%q has characters that a Caddyfile cannot have", text)
 	}
 	text = closeLiterals(text)

@@ -120,7 +120,7 @@ func (w *caddyfileWriter) object(object map[string]any, t reflect.Type) error {
 			continue
 		}
 		left--
-		if value == nil {
+		if value == nil || f.kind.Kind() != reflect.Pointer && saysNothing(value) {
 			continue
 		}
 		if err := w.value(f, value); err != nil {
@@ -137,6 +137,18 @@ func (w *caddyfileWriter) object(object map[string]any, t reflect.Type) error {
 		}
 	}
 	return nil
+}
+
+// saysNothing reports whether a value is what a driver has without it.
+func saysNothing(value any) bool {
+	switch value := value.(type) {
+	case json.Number:
+		n, err := value.Float64()
+		return err == nil && n == 0
+	case []any:
+		return len(value) == 0
+	}
+	return value == "" || value == false
 }
 
 // value writes a setting of a driver.
@@ -176,6 +188,9 @@ func (w *caddyfileWriter) value(f field, value any) error {
 		}
 		return w.line(f.name, value.String())
 	case string:
+		if d, err := caddy.ParseDuration(value); err == nil && kind == reflect.TypeFor[caddy.Duration]() {
+			value = d.String()
+		}
 		return w.line(f.name, value)
 	}
 	return fmt.Errorf("%v cannot be written in a Caddyfile", value)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/internal/pushtest"
 	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/push/fcm"
@@ -53,7 +54,7 @@ func newPushRig(b testing.TB, kind string, latency time.Duration) *pushRig {
 	}
 	codecs := map[push.Kind]push.Provider{push.FCM: fcm.Provider{}, push.WebPush: webpush.Provider{}}
 	g.registry = push.NewRegistry(push.RegistryOptions{Store: g.store, Providers: codecs})
-	g.Pipeline = push.New(push.NewBoard("bench"), push.Settings{
+	g.Pipeline = push.New(push.NewBoard(meter.NewRegistry("bench")), push.Settings{
 		Store: g.store, Queue: queue, Limiter: memory.NewRateLimiter(memory.RateLimiterOptions{}), Registry: g.registry, Codecs: codecs,
 		Setups: map[push.Kind]push.Setup{push.FCM: {Material: g.fcm.Material(b), Options: push.ConnectOptions{Endpoint: g.fcm.URL, Roots: g.fcm.Roots, AllowPrivate: true}}},
 		Quotas: push.Quotas{AcceptanceRPS: -1},

@@ -3,6 +3,8 @@ package push
 import (
 	"sync"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 )
 
 // Board is what the pipelines of a hub know of providers. A reload keeps it.
@@ -18,9 +20,9 @@ type Board struct {
 	lanes map[string]*lane
 }
 
-// NewBoard makes the Board of a hub.
-func NewBoard(hub string) *Board {
-	return &Board{Metrics: newMetrics(hub), links: map[string]*link{}, lanes: map[string]*lane{}}
+// NewBoard makes the Board of a hub, with its metrics in the hub's registry.
+func NewBoard(r *meter.Registry) *Board {
+	return &Board{Metrics: newMetrics(r), links: map[string]*link{}, lanes: map[string]*lane{}}
 }
 
 // link is the sender with a name, which is made if there is none.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -113,7 +114,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 		t.Errorf("it was tried %d times", n)
 	}
 	ignoring := Retry{IgnoreRetryAfter: true}.withDefaults()
-	d := &dispatch{Pipeline: New(NewBoard("x"), Settings{Store: g.store, Queue: g.queue, Retry: ignoring}), kind: FCM, batch: &batch{FirstMS: time.Now().UnixMilli()}, pub: &publish{ExpiresMS: time.Now().Add(time.Hour).UnixMilli()}, notices: []notice{{Hash: "x"}}, results: make([]result, 1)}
+	d := &dispatch{Pipeline: New(NewBoard(meter.NewRegistry("x")), Settings{Store: g.store, Queue: g.queue, Retry: ignoring}), kind: FCM, batch: &batch{FirstMS: time.Now().UnixMilli()}, pub: &publish{ExpiresMS: time.Now().Add(time.Hour).UnixMilli()}, notices: []notice{{Hash: "x"}}, results: make([]result, 1)}
 	s := d.settle(0, &Result{Outcome: Retryable, RetryAfter: time.Hour})
 	if pause := s.result.NextMS - s.result.AtMS; pause > 2000 {
 		t.Errorf("when it is not respected, there is a pause of %dms", pause)

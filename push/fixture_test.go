@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/memory"
 )
@@ -174,7 +175,7 @@ func (g *rig) open(change func(*Settings)) *Pipeline {
 	if change != nil {
 		change(&s)
 	}
-	p := New(NewBoard("test"), s)
+	p := New(NewBoard(meter.NewRegistry("test")), s)
 	if err := p.Start(); err != nil {
 		g.t.Fatal(err)
 	}

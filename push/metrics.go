@@ -5,31 +5,32 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 )
+
+// namePrefix begins the name of each metric, under every configuration.
+const namePrefix = "sockudo_push_"
 
 // maxApps bounds the apps that have labels of their own. Others are one, named other.
 const maxApps = 1000
 
 type (
-	counters   = *prometheus.CounterVec
-	gauges     = *prometheus.GaugeVec
-	histograms = *prometheus.HistogramVec
+	counters   = *meter.CounterVec
+	gauges     = *meter.GaugeVec
+	histograms = *meter.HistogramVec
 )
 
-// Metrics are the collectors of a hub's push notifications (section 21). Like those of the
-// hub they are made once and registered with every configuration's registry, so a
-// reload keeps their values. Names have no prefix here; the registry adds it.
+// Metrics are what the push notifications of a hub count (section 21), in its registry
+// of metrics. Their names are complete: the prefix of a configuration is not theirs.
 type Metrics struct {
-	hub  prometheus.Labels
-	all  []prometheus.Collector
-	apps struct {
+	registry *meter.Registry
+	apps     struct {
 		sync.Mutex
 		known map[string]bool
 	}
 
 	accepted, quotaAcceptance, quotaDelivery, rateDropped, scheduled counters
-	duplicates, channelPublishes                                     prometheus.Counter
+	duplicates, channelPublishes                                     *meter.Counter
 	dispatched, emitted, statuses, failures, fairDispatched          counters
 	breakerOpen, deferred, throttled                                 counters
 	retryScheduled, retryAttempted, retryDeferred, retryExpired      counters
@@ -42,48 +43,39 @@ type Metrics struct {
 
 	inFlight, poolSize, poolBusy, breakerState                                gauges
 	consumedAcceptance, consumedDelivery, deliveryLag, retryDelay, starvation gauges
-	publishLag, schedulerLag                                                  prometheus.Gauge
+	publishLag, schedulerLag                                                  *meter.Gauge
 	depth                                                                     *depthCollector
 
 	duration, acceptance, fanout histograms
-	planner, cleanTick           prometheus.Histogram
+	planner, cleanTick           *meter.Histogram
 }
 
 var seconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
-func newMetrics(hub string) *Metrics {
-	m := &Metrics{hub: prometheus.Labels{"hub": hub}}
+func newMetrics(r *meter.Registry) *Metrics {
+	m := &Metrics{registry: r}
 	m.apps.known = map[string]bool{}
 	m.admission()
 	m.delivery()
 	m.machinery()
-	m.depth = newDepthCollector(m.hub)
-	m.all = append(m.all, m.depth)
+	m.depth = newDepthCollector(r)
 	return m
 }
 
 func (m *Metrics) counter(name, help string, labels ...string) counters {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "push_" + name, Help: help, ConstLabels: m.hub}, labels)
-	m.all = append(m.all, v)
-	return v
+	return m.registry.Counters(namePrefix+name, help, labels...)
 }
 
-func (m *Metrics) plain(name, help string) prometheus.Counter {
-	v := prometheus.NewCounter(prometheus.CounterOpts{Name: "push_" + name, Help: help, ConstLabels: m.hub})
-	m.all = append(m.all, v)
-	return v
+func (m *Metrics) plain(name, help string) *meter.Counter {
+	return m.registry.Counter(namePrefix+name, help)
 }
 
 func (m *Metrics) gauge(name, help string, labels ...string) gauges {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "push_" + name, Help: help, ConstLabels: m.hub}, labels)
-	m.all = append(m.all, v)
-	return v
+	return m.registry.Gauges(namePrefix+name, help, labels...)
 }
 
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) histograms {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "push_" + name, Help: help, ConstLabels: m.hub, Buckets: buckets}, labels)
-	m.all = append(m.all, v)
-	return v
+	return m.registry.Histograms(namePrefix+name, help, buckets, labels...)
 }
 
 func (m *Metrics) admission() {
@@ -143,14 +135,10 @@ func (m *Metrics) machinery() {
 	m.cleanErrors = m.counter("cleanup_errors_total", "Old records that could not be removed.", "backend", "category")
 	m.storeErrors = m.counter("store_errors_total", "Calls of the store that have failed, by what they were for.", "component")
 	m.deliveryLag = m.gauge("delivery_jobs_lag_seconds", "How long the last batch has waited beyond its time.", "provider")
-	lag := m.gauge("publish_log_lag_seconds", "How long the last publish has waited to be planned beyond its time.")
-	m.publishLag = lag.WithLabelValues()
-	late := m.gauge("scheduler_lag_seconds", "How late the last publish that had to wait was planned.")
-	m.schedulerLag = late.WithLabelValues()
-	planner := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "push_planner_duration_seconds", Help: "Time to plan a publish, or a part of it.", ConstLabels: m.hub, Buckets: seconds})
-	clean := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "push_cleanup_tick_duration_seconds", Help: "Time to remove old records.", ConstLabels: m.hub, Buckets: seconds})
-	m.planner, m.cleanTick = planner, clean
-	m.all = append(m.all, planner, clean)
+	m.publishLag = m.gauge("publish_log_lag_seconds", "How long the last publish has waited to be planned beyond its time.").WithLabelValues()
+	m.schedulerLag = m.gauge("scheduler_lag_seconds", "How late the last publish that had to wait was planned.").WithLabelValues()
+	m.planner = m.histogram("planner_duration_seconds", "Time to plan a publish, or a part of it.", seconds).WithLabelValues()
+	m.cleanTick = m.histogram("cleanup_tick_duration_seconds", "Time to remove old records.", seconds).WithLabelValues()
 }
 
 // app is the label of an app.
@@ -178,15 +166,4 @@ func (m *Metrics) lag(queue string, d time.Duration) {
 		return
 	}
 	m.deliveryLag.WithLabelValues(strings.TrimPrefix(queue, queueDeliveries)).Set(d.Seconds())
-}
-
-// Register adds the collectors to a registry, under a name prefix.
-func (m *Metrics) Register(registry prometheus.Registerer, prefix string) error {
-	registry = prometheus.WrapRegistererWithPrefix(prefix, registry)
-	for _, c := range m.all {
-		if err := registry.Register(c); err != nil {
-			return err
-		}
-	}
-	return nil
 }

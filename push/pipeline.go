@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -41,6 +43,10 @@ type Pipeline struct {
 	started bool
 	senders map[string]*link // that this pipeline has of the board, by provider and owner
 	runs    map[string]bool  // names of those that are under way, see claim
+
+	unwatch func()
+	// depth is what the queue held when it was asked last, nil if it did not say.
+	depth atomic.Pointer[depth]
 
 	// life ends with the pipeline.
 	life   context.Context //nolint:containedctx // it is the pipeline's life
@@ -80,6 +86,7 @@ func (p *Pipeline) Start() error {
 	if err != nil {
 		return fmt.Errorf("working the queues of push notifications: %w", err)
 	}
+	p.unwatch = meter.Watch(p.look)
 	p.board.Metrics.depth.current.Store(p)
 	p.chores.Go(p.sweep)
 	return nil
@@ -106,10 +113,13 @@ func (p *Pipeline) work(queue string, concurrency int, handle func(context.Conte
 // cut off, and done by whoever works the queues next.
 func (p *Pipeline) Stop(ctx context.Context) error {
 	p.mu.Lock()
-	stops := p.stops
-	p.stops = nil
+	stops, unwatch := p.stops, p.unwatch
+	p.stops, p.unwatch = nil, nil
 	p.mu.Unlock()
 	p.end()
+	if unwatch != nil {
+		unwatch()
+	}
 	errs := make([]error, len(stops))
 	var all sync.WaitGroup
 	for i, stop := range stops {

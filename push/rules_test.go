@@ -195,7 +195,7 @@ func TestErrorsAreSeen(t *testing.T) {
 func TestMetricsOfAFullRun(t *testing.T) {
 	g := newRig(t, func(s *Settings) { s.Retry.MaxAttempts, s.Quotas.Daily = 2, 1000 })
 	registry := prometheus.NewRegistry()
-	if err := g.board.Metrics.Register(registry, "sockudo_"); err != nil {
+	if err := g.board.Metrics.registry.Register(registry, "sockudo_"); err != nil {
 		t.Fatal(err)
 	}
 	g.subscribe("room", ids("d", 5)...)

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/history"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
@@ -19,6 +20,7 @@ import (
 // configurations that attach to it.
 type Hub struct {
 	name    string
+	meter   *meter.Registry
 	metrics *Metrics
 	seed    maphash.Seed
 
@@ -75,9 +77,11 @@ type Hub struct {
 // NewHub makes a hub and starts its workers. Close ends it.
 func NewHub(name string) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
+	registry := meter.NewRegistry(name)
 	h := &Hub{
 		name:    name,
-		metrics: newMetrics(name),
+		meter:   registry,
+		metrics: newMetrics(registry),
 		seed:    maphash.MakeSeed(),
 		apps:    map[string]*App{},
 		stop:    stop,
@@ -91,8 +95,8 @@ func NewHub(name string) *Hub {
 	h.announcer = newAnnouncer(h)
 	h.keeper = newKeeper(h)
 	h.registrar = newRegistrar(h)
-	h.metrics.countUnreadable(h)
-	h.metrics.countLink(h)
+	countUnreadable(h)
+	registry.Collect(newLinkCollector(h))
 	h.wheel = newWheel(h)
 	for range runtime.GOMAXPROCS(0) {
 		w := newWorker(h)
@@ -108,8 +112,9 @@ func NewHub(name string) *Hub {
 // Name is the hub's name in the configuration.
 func (h *Hub) Name() string { return h.name }
 
-// Metrics are the hub's collectors. They keep their values over a reload.
-func (h *Hub) Metrics() *Metrics { return h.metrics }
+// Metrics are all that are counted for the hub, also by what is built on it. They
+// keep their values over a reload.
+func (h *Hub) Metrics() *meter.Registry { return h.meter }
 
 // Sockets is the number of open connections.
 func (h *Hub) Sockets() int { return int(h.sockets.Load()) }

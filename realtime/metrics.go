@@ -1,44 +1,36 @@
 package realtime
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// Metrics are the collectors of one hub. They are made once and registered with
-// every configuration's registry, so a reload keeps their values. Names have no
-// prefix here; the registry adds it.
+// Metrics are what a hub counts, in its registry of metrics.
 type Metrics struct {
-	connected, active                          *prometheus.GaugeVec
-	connections, disconnections                *prometheus.CounterVec
-	errors                                     *prometheus.CounterVec
-	bytesIn, bytesOut, messagesIn, messagesOut *prometheus.CounterVec
-	httpBytesIn, httpBytesOut, httpCalls       *prometheus.CounterVec
-	subscriptions, unsubscriptions             *prometheus.CounterVec
-	rateChecks, rateTriggers                   *prometheus.CounterVec
-	idempotencyPublish, idempotencyDuplicates  *prometheus.CounterVec
-	slowConsumers, dropped                     *prometheus.CounterVec
-	pushIgnored                                *prometheus.CounterVec
+	connected, active                          *meter.GaugeVec
+	connections, disconnections                *meter.CounterVec
+	errors                                     *meter.CounterVec
+	bytesIn, bytesOut, messagesIn, messagesOut *meter.CounterVec
+	httpBytesIn, httpBytesOut, httpCalls       *meter.CounterVec
+	subscriptions, unsubscriptions             *meter.CounterVec
+	rateChecks, rateTriggers                   *meter.CounterVec
+	idempotencyPublish, idempotencyDuplicates  *meter.CounterVec
+	slowConsumers, dropped                     *meter.CounterVec
+	pushIgnored                                *meter.CounterVec
 	v2                                         metricsV2
 	history                                    metricsHistory
-	all                                        []prometheus.Collector
 }
 
-func newMetrics(hub string) *Metrics {
+func newMetrics(r *meter.Registry) *Metrics {
 	m := &Metrics{}
-	labels := prometheus.Labels{"hub": hub}
-	counter := func(name, help string, more ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, append([]string{"app_id"}, more...))
-		m.all = append(m.all, v)
-		return v
+	counter := func(name, help string, more ...string) *meter.CounterVec {
+		return r.Counters(name, help, append([]string{"app_id"}, more...)...)
 	}
-	gauge := func(name, help string, more ...string) *prometheus.GaugeVec {
-		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, append([]string{"app_id"}, more...))
-		m.all = append(m.all, v)
-		return v
+	gauge := func(name, help string, more ...string) *meter.GaugeVec {
+		return r.Gauges(name, help, append([]string{"app_id"}, more...)...)
 	}
 	m.connected = gauge("connected", "Open connections.")
 	m.active = gauge("active_channels", "Occupied channels.", "channel_type")
@@ -61,10 +53,8 @@ func newMetrics(hub string) *Metrics {
 	m.slowConsumers = counter("slow_consumer_disconnects_total", "Connections closed because they were too slow.")
 	m.pushIgnored = counter("push_extras_ignored_total", "Published events whose extras.push was ignored, because push notifications are off.")
 	m.v2 = newMetricsV2(counter)
-	m.history = newMetricsHistory(counter, func(name, help string, buckets []float64, more ...string) *prometheus.HistogramVec {
-		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: labels, Buckets: buckets}, append([]string{"app_id"}, more...))
-		m.all = append(m.all, v)
-		return v
+	m.history = newMetricsHistory(counter, func(name, help string, buckets []float64, more ...string) *meter.HistogramVec {
+		return r.Histograms(name, help, buckets, append([]string{"app_id"}, more...)...)
 	})
 	m.dropped = counter("messages_dropped_total", "Frames dropped, by reason.", "reason")
 	return m
@@ -72,11 +62,8 @@ func newMetrics(hub string) *Metrics {
 
 // countUnreadable adds the gauge of app records that cannot be read, which is
 // asked for when metrics are.
-func (m *Metrics) countUnreadable(h *Hub) {
-	m.all = append(m.all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "app_records_unreadable", Help: "Records of the app manager that cannot be read, whose apps are not served.",
-		ConstLabels: prometheus.Labels{"hub": h.name},
-	}, func() float64 {
+func countUnreadable(h *Hub) {
+	h.meter.GaugeFunc("app_records_unreadable", "Records of the app manager that cannot be read, whose apps are not served.", func() float64 {
 		live, err := h.Live()
 		if err != nil {
 			return 0
@@ -86,21 +73,7 @@ func (m *Metrics) countUnreadable(h *Hub) {
 			return float64(u.UnreadableApps())
 		}
 		return 0
-	}))
-}
-
-// countLink adds what an adapter between nodes counts.
-func (m *Metrics) countLink(h *Hub) { m.all = append(m.all, newLinkCollector(h)) }
-
-// Register adds the collectors to a registry, under a name prefix.
-func (m *Metrics) Register(registry prometheus.Registerer, prefix string) error {
-	registry = prometheus.WrapRegistererWithPrefix(prefix, registry)
-	for _, c := range m.all {
-		if err := registry.Register(c); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 func (m *Metrics) refused(app, reason string) { m.errors.WithLabelValues(app, reason).Inc() }
@@ -118,11 +91,11 @@ type appMeter struct {
 	m   *Metrics
 	app string
 
-	connectedGauge                             prometheus.Gauge
-	bytesIn, bytesOut, messagesIn, messagesOut prometheus.Counter
-	httpIn, httpOut, httpCalls                 prometheus.Counter
-	active                                     [4]prometheus.Gauge
-	subs, unsubs                               [4]prometheus.Counter
+	connectedGauge                             *meter.Gauge
+	bytesIn, bytesOut, messagesIn, messagesOut *meter.Counter
+	httpIn, httpOut, httpCalls                 *meter.Counter
+	active                                     [4]*meter.Gauge
+	subs, unsubs                               [4]*meter.Counter
 	meterV2
 }
 

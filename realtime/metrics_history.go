@@ -1,19 +1,19 @@
 package realtime
 
-import "github.com/prometheus/client_golang/prometheus"
+import "github.com/sockudo/caddy-sockudo/internal/meter"
 
 // metricsHistory are the collectors of what is kept.
 type metricsHistory struct {
-	writes, failures, degraded     *prometheus.CounterVec
-	members, memberFailures        *prometheus.CounterVec
-	mutations, retrievals          *prometheus.CounterVec
-	annotated, unannotated, sumups *prometheus.CounterVec
-	latency                        *prometheus.HistogramVec
+	writes, failures, degraded     *meter.CounterVec
+	members, memberFailures        *meter.CounterVec
+	mutations, retrievals          *meter.CounterVec
+	annotated, unannotated, sumups *meter.CounterVec
+	latency                        *meter.HistogramVec
 }
 
 func newMetricsHistory(
-	counter func(name, help string, more ...string) *prometheus.CounterVec,
-	histogram func(name, help string, buckets []float64, more ...string) *prometheus.HistogramVec,
+	counter func(name, help string, more ...string) *meter.CounterVec,
+	histogram func(name, help string, buckets []float64, more ...string) *meter.HistogramVec,
 ) metricsHistory {
 	return metricsHistory{
 		writes:         counter("history_writes_total", "Events that the history has kept."),

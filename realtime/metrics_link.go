@@ -3,6 +3,7 @@ package realtime
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -22,10 +23,13 @@ type linkValue struct {
 }
 
 func newLinkCollector(h *Hub) *linkCollector {
-	labels := prometheus.Labels{"hub": h.name}
-	c := &linkCollector{hub: h, events: prometheus.NewDesc("nats_events_total", "What the client of NATS has reported.", []string{"event"}, labels)}
+	c := &linkCollector{hub: h, events: h.meter.Desc(meter.KindCounter, "nats_events_total", "What the client of NATS has reported.", "event")}
 	add := func(name, help string, kind prometheus.ValueType, of func(*storage.LinkStats) float64) {
-		c.values = append(c.values, linkValue{prometheus.NewDesc(name, help, []string{"driver"}, labels), kind, of})
+		k := meter.KindCounter
+		if kind == prometheus.GaugeValue {
+			k = meter.KindGauge
+		}
+		c.values = append(c.values, linkValue{h.meter.Desc(k, name, help, "driver"), kind, of})
 	}
 	add("horizontal_transport_up", "1 while other nodes can be reached and nothing of theirs is missed.", prometheus.GaugeValue, func(s *storage.LinkStats) float64 {
 		if s.Up {

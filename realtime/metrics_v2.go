@@ -1,15 +1,15 @@
 package realtime
 
-import "github.com/prometheus/client_golang/prometheus"
+import "github.com/sockudo/caddy-sockudo/internal/meter"
 
 // metricsV2 are the collectors of what only V2 clients notice.
 type metricsV2 struct {
-	ephemeral, suppressed          *prometheus.CounterVec
-	deltas, fulls, original, saved *prometheus.CounterVec
-	recoveries, failures           *prometheus.CounterVec
+	ephemeral, suppressed          *meter.CounterVec
+	deltas, fulls, original, saved *meter.CounterVec
+	recoveries, failures           *meter.CounterVec
 }
 
-func newMetricsV2(counter func(name, help string, more ...string) *prometheus.CounterVec) metricsV2 {
+func newMetricsV2(counter func(name, help string, more ...string) *meter.CounterVec) metricsV2 {
 	return metricsV2{
 		ephemeral:  counter("ephemeral_messages_total", "Published events that were neither numbered nor kept."),
 		suppressed: counter("event_filter_suppressed_total", "Events that a filter has kept from a subscriber."),
@@ -23,7 +23,7 @@ func newMetricsV2(counter func(name, help string, more ...string) *prometheus.Co
 }
 
 // meterV2 holds those of one app, looked up once.
-type meterV2 struct{ ephemeral, suppressed, deltas, fulls, original, saved prometheus.Counter }
+type meterV2 struct{ ephemeral, suppressed, deltas, fulls, original, saved *meter.Counter }
 
 func (m *metricsV2) app(id string) meterV2 {
 	return meterV2{

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/sql"
@@ -44,7 +45,7 @@ func benchmarkDelivery(b *testing.B, dead bool) {
 		hooks = append(hooks, storage.Webhook{URL: "https://127.0.0.1:1/", EventTypes: protocol.WebhookNames()})
 	}
 	a.set(hooks...)
-	d := New(NewBoard("bench"), Settings{AllowPrivate: true, Roots: r.roots, Apps: a, Queue: q, Log: zap.NewNop()})
+	d := New(NewBoard(meter.NewRegistry("bench")), Settings{AllowPrivate: true, Roots: r.roots, Apps: a, Queue: q, Log: zap.NewNop()})
 	if err := d.Start(); err != nil {
 		b.Fatal(err)
 	}

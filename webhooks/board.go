@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -62,10 +63,10 @@ type state struct {
 	failedAt                time.Time
 }
 
-// NewBoard makes the board of a hub.
-func NewBoard(hub string) *Board {
+// NewBoard makes the board of a hub, with its metrics in the hub's registry.
+func NewBoard(r *meter.Registry) *Board {
 	b := &Board{states: map[stateKey]*state{}, jobs: map[string]jobTimes{}, now: time.Now}
-	b.Metrics = newMetrics(hub)
+	b.Metrics = newMetrics(r)
 	return b
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -15,7 +16,7 @@ type clock struct{ at time.Time }
 func boardAt(t *testing.T) (*Board, *clock, *endpoint) {
 	t.Helper()
 	c := &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	b := NewBoard("test")
+	b := NewBoard(meter.NewRegistry("test"))
 	b.now = func() time.Time { return c.at }
 	e := endpointsOf(&storage.App{ID: "a", Webhooks: []storage.Webhook{{URL: "https://a.example/secret"}}})[0]
 	return b, c, e

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -33,6 +35,9 @@ type Delivery struct {
 	mu      sync.Mutex
 	rosters map[string]*roster // by app
 	stop    func(context.Context) error
+	unwatch func()
+	// depth is what the queue held when it was asked last, nil if it did not say.
+	depth atomic.Pointer[depth]
 }
 
 // New makes a Delivery on the board of its hub.
@@ -64,7 +69,7 @@ func (d *Delivery) Start() error {
 	if err != nil {
 		return fmt.Errorf("working the queue of webhooks: %w", err)
 	}
-	d.stop = stop
+	d.stop, d.unwatch = stop, meter.Watch(d.look)
 	d.board.Metrics.depth.current.Store(d)
 	return nil
 }
@@ -78,10 +83,11 @@ func (d *Delivery) Flush(ctx context.Context) error { return d.outbox.close(ctx)
 func (d *Delivery) Stop(ctx context.Context) error {
 	err := d.outbox.close(ctx)
 	d.mu.Lock()
-	stop := d.stop
+	stop, unwatch := d.stop, d.unwatch
 	d.stop = nil
 	d.mu.Unlock()
 	if stop != nil {
+		unwatch()
 		err = errors.Join(err, stop(ctx))
 	}
 	d.board.Metrics.depth.current.CompareAndSwap(d, nil)

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 	"github.com/sockudo/caddy-sockudo/storage/sql"
 )
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 func killDelivery(q storage.Queue, url string, roots *x509.CertPool) *Delivery {
 	a := new(apps)
 	a.set(storage.Webhook{URL: url, EventTypes: []string{"channel_occupied"}})
-	return New(NewBoard("kill"), Settings{
+	return New(NewBoard(meter.NewRegistry("kill")), Settings{
 		Single: true, Retry: storage.WebhookRetry{InitialBackoff: 50 * time.Millisecond, MaxBackoff: 200 * time.Millisecond},
 		AllowPrivate: true, Roots: roots, Apps: a, Queue: q, Log: zap.NewNop(),
 	})

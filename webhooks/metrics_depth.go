@@ -7,23 +7,24 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// depthTimeout bounds what the queue may take to tell how full it is.
-const depthTimeout = time.Second
-
-// depthCollector asks the queue of the current Delivery what it holds.
+// depthCollector tells what the queue of the current Delivery held some seconds ago:
+// it is not asked while somebody waits for metrics.
 type depthCollector struct {
 	current   atomic.Pointer[Delivery]
 	jobs, age *prometheus.Desc
 }
 
-func newDepthCollector(labels prometheus.Labels) *depthCollector {
-	return &depthCollector{
-		jobs: prometheus.NewDesc("webhook_jobs", "Requests in the queue, by state.", []string{"state"}, labels),
-		age:  prometheus.NewDesc("webhook_oldest_age_seconds", "How long the oldest request has been in the queue.", nil, labels),
+func newDepthCollector(r *meter.Registry) *depthCollector {
+	c := &depthCollector{
+		jobs: r.Desc(meter.KindGauge, "webhook_jobs", "Requests in the queue, by state.", "state"),
+		age:  r.Desc(meter.KindGauge, "webhook_oldest_age_seconds", "How long the oldest request has been in the queue."),
 	}
+	r.Collect(c)
+	return c
 }
 
 // Describe names the metrics.
@@ -32,24 +33,41 @@ func (c *depthCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.age
 }
 
-// Collect asks the queue.
+// depth is what a queue holds.
+type depth struct {
+	storage.QueueStats
+	oldest time.Duration
+	aging  bool // oldest is known
+}
+
+// Collect tells what was seen last.
 func (c *depthCollector) Collect(to chan<- prometheus.Metric) {
-	d := c.current.Load()
-	if d == nil {
+	delivery := c.current.Load()
+	if delivery == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), depthTimeout)
-	defer cancel()
-	stats, err := d.settings.Queue.Stats(ctx, QueueName)
-	if err != nil {
+	seen := delivery.depth.Load()
+	if seen == nil {
 		return
 	}
-	for state, n := range map[string]int{"ready": stats.Ready, "delayed": stats.Delayed, "active": stats.Active, "dead": stats.Dead} {
+	for state, n := range map[string]int{"ready": seen.Ready, "delayed": seen.Delayed, "active": seen.Active, "dead": seen.Dead} {
 		to <- prometheus.MustNewConstMetric(c.jobs, prometheus.GaugeValue, float64(n), state)
 	}
-	if age, known := oldestAge(ctx, d.settings.Queue); known {
-		to <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age.Seconds())
+	if seen.aging {
+		to <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, seen.oldest.Seconds())
 	}
+}
+
+// look asks the queue how full it is.
+func (d *Delivery) look(ctx context.Context) {
+	stats, err := d.settings.Queue.Stats(ctx, QueueName)
+	if err != nil {
+		d.depth.Store(nil)
+		return
+	}
+	seen := &depth{QueueStats: stats}
+	seen.oldest, seen.aging = oldestAge(ctx, d.settings.Queue)
+	d.depth.Store(seen)
 }
 
 // oldestAge is how long the oldest job waits, of a queue that knows it.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/sockudo/caddy-sockudo/internal/certtest"
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/storage"
@@ -183,7 +184,7 @@ func newRig(t testing.TB, s Settings, hooks ...storage.Webhook) *rig {
 	if s.Retry.InitialBackoff == 0 {
 		s.Retry.InitialBackoff = 20 * time.Millisecond
 	}
-	g.Delivery = New(NewBoard("test"), s)
+	g.Delivery = New(NewBoard(meter.NewRegistry("test")), s)
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type floor string
 const (
 	protocol  floor = "realtime/protocol"        // standard library only
 	leaf      floor = "internal"                 // standard library only
+	meters    floor = "internal/meter"           // the Prometheus client, and nothing of the project
 	deltas    floor = "realtime/delta"           // standard library besides
 	filters   floor = "realtime/filter"          // standard library besides
 	language  floor = "realtime/filter/jmespath" // standard library only
@@ -33,6 +34,7 @@ const (
 	live      floor = "realtime"
 	pushing   floor = "push"
 	hooks     floor = "webhooks"
+	migrating floor = "migrate"                      // standard library only
 	between   floor = "storage/relay, storage/batch" // what several drivers have in common
 	driver    floor = "storage/<driver>"
 	provider  floor = "push/<provider>"
@@ -45,26 +47,28 @@ const (
 var mayImport = map[floor][]floor{
 	protocol:  {},
 	leaf:      {},
+	meters:    {},
 	deltas:    {protocol, leaf},
 	filters:   {language, protocol, leaf},
 	language:  {},
 	standIn:   {leaf},
 	contracts: {protocol, leaf},
 	past:      {contracts, protocol, leaf},
-	live:      {past, contracts, deltas, filters, protocol, leaf},
-	pushing:   {contracts, protocol, leaf},
-	hooks:     {contracts, protocol, leaf},
+	live:      {past, contracts, deltas, filters, protocol, meters, leaf},
+	pushing:   {contracts, protocol, meters, leaf},
+	hooks:     {contracts, protocol, meters, leaf},
+	migrating: {},
 	common:    {},
 	between:   {contracts, protocol, leaf},
-	driver:    {common, between, contracts, protocol, leaf},
-	provider:  {common, pushing, contracts, protocol, leaf},
-	transport: {live, past, pushing, contracts, protocol, leaf},
-	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
-	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, contracts, deltas, filters, protocol, leaf},
+	driver:    {common, between, contracts, protocol, meters, leaf},
+	provider:  {common, pushing, contracts, protocol, meters, leaf},
+	transport: {live, past, pushing, contracts, protocol, meters, leaf},
+	top:       {common, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
+	above:     {common, top, above, transport, provider, driver, between, live, past, pushing, hooks, migrating, contracts, deltas, filters, protocol, meters, leaf},
 }
 
 // plain are the floors that import nothing from outside but the standard library.
-var plain = []floor{protocol, leaf, deltas, filters, language}
+var plain = []floor{protocol, leaf, deltas, filters, language, migrating}
 
 // floorOf is the floor of a package, by its path below the module: "." is the
 // root package. It is empty for a package that nobody has given a place.
@@ -82,6 +86,8 @@ func floorOf(dir string) floor {
 		switch rest {
 		case "words":
 			return common
+		case "meter":
+			return meters
 		case "cqltest", "natstest", "pushtest", "redistest":
 			return standIn
 		}
@@ -102,6 +108,8 @@ func floorOf(dir string) floor {
 		return below(rest, pushing, provider)
 	case "webhooks":
 		return below(rest, hooks, "")
+	case "migrate":
+		return below(rest, migrating, "")
 	}
 	return ""
 }
@@ -147,6 +155,8 @@ func TestFloors(t *testing.T) {
 				t.Errorf("%s imports Caddy", name)
 			case !ours && !test && slices.Contains(plain, from) && strings.Contains(pkg, "."):
 				t.Errorf("%s imports %s, not only the standard library", name, pkg)
+			case !ours && !test && from == meters && strings.Contains(pkg, ".") && !strings.HasPrefix(pkg, "github.com/prometheus/"):
+				t.Errorf("%s imports %s, not only the Prometheus client", name, pkg)
 			}
 		}
 	}, ".go")

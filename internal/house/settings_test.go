@@ -2,19 +2,17 @@ package house
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
+	"github.com/sockudo/caddy-sockudo/storage/metered"
 	"github.com/sockudo/caddy-sockudo/webhooks"
 )
 
@@ -196,42 +194,28 @@ func reloadTable() string {
 	return b.String()
 }
 
-// registerer keeps the collectors it is given.
-type registerer struct {
-	prometheus.Registerer
-	collectors []prometheus.Collector
-}
-
-func (r *registerer) Register(c prometheus.Collector) error {
-	r.collectors = append(r.collectors, c)
-	return nil
-}
-
-// description is how a metric writes itself.
-var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "([^"]+)", .*variableLabels: \{([^}]*)\}\}$`)
-
 // metricsTable lists the metrics of a hub.
 func metricsTable(t *testing.T) string {
 	t.Helper()
 	hub := realtime.NewHub("docs")
 	defer hub.Close(t.Context())
-	all := new(registerer)
-	if err := errors.Join(hub.Metrics().Register(all, "sockudo_"), webhooks.NewBoard("docs").Metrics.Register(all, "sockudo_"), push.NewBoard("docs").Metrics.Register(all, "sockudo_")); err != nil {
-		t.Fatal(err)
-	}
+	webhooks.NewBoard(hub.Metrics())
+	push.NewBoard(hub.Metrics())
+	metered.NewQueues(hub.Metrics())
 	var b strings.Builder
-	b.WriteString("| Metric | Labels | Meaning |\n| --- | --- | --- |\n")
-	for _, c := range all.collectors {
-		descriptions := make(chan *prometheus.Desc, 32)
-		c.Describe(descriptions)
-		close(descriptions)
-		for d := range descriptions {
-			m := description.FindStringSubmatch(d.String())
-			if m == nil {
-				t.Fatalf("a metric describes itself as %s", d)
+	b.WriteString("| Metric | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n")
+	for _, i := range hub.Metrics().Infos() {
+		labels, meaning := "", i.Help
+		for n, l := range i.Labels {
+			if n > 0 {
+				labels += ", "
 			}
-			fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", m[1], strings.ReplaceAll(m[3], ",", "`, `"), m[2])
+			labels += "`" + l + "`"
 		}
+		if i.Buckets != nil {
+			meaning += " Buckets: " + strings.Trim(fmt.Sprint(i.Buckets), "[]") + "."
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", meter.FullName("sockudo_", i.Name), i.Kind, labels, meaning)
 	}
 	return b.String()
 }

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 	"github.com/sockudo/caddy-sockudo/push"
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
@@ -86,7 +87,7 @@ func newSite(t testing.TB, change ...func(*setup)) *site {
 	}
 	s.registry = push.NewRegistry(one.registry)
 	one.pipeline.Registry = s.registry
-	s.pipeline = push.New(push.NewBoard("hub"), one.pipeline)
+	s.pipeline = push.New(push.NewBoard(meter.NewRegistry("hub")), one.pipeline)
 	if !one.idle {
 		if err := s.pipeline.Start(); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ var (
 	_ storage.Cache       = (*Cache)(nil)
 	_ storage.RateLimiter = (*RateLimiter)(nil)
 	_ storage.Queue       = (*Queue)(nil)
+	_ storage.Enqueuer    = (*Queue)(nil)
 	_ storage.DeadLetters = (*Queue)(nil)
 	_ storage.Drainer     = (*Queue)(nil)
 	_ storage.Handover    = (*Queue)(nil)

@@ -132,27 +132,33 @@ func (q *Queue) MaxSize() int64 {
 
 // Push accepts all jobs or none. It never waits for room.
 func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
+	_, err := q.Enqueue(ctx, jobs...)
+	return err
+}
+
+// Enqueue is Push, and tells which jobs were known.
+func (q *Queue) Enqueue(ctx context.Context, jobs ...storage.Job) (duplicates map[string]int, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	return q.accept(storage.NewJobs(jobs), nil)
 }
 
 // accept takes jobs that have made Attempt runs elsewhere, and failed ones.
-func (q *Queue) accept(jobs []storage.Job, letters []storage.DeadLetter) error {
+func (q *Queue) accept(jobs []storage.Job, letters []storage.DeadLetter) (duplicates map[string]int, err error) {
 	if _, err := storage.CheckJobs(jobs, letters); err != nil {
-		return err
+		return nil, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.draining || q.closed {
-		return fmt.Errorf("queue: %w", storage.ErrClosed)
+		return nil, fmt.Errorf("queue: %w", storage.ErrClosed)
 	}
 	now := time.Now()
 	q.forgetLocked(now)
 	fresh, err := q.freshLocked(jobs, now)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var size int64
 	for i := range fresh {
@@ -162,7 +168,7 @@ func (q *Queue) accept(jobs []storage.Job, letters []storage.DeadLetter) error {
 		size += int64(len(letters[i].Payload))
 	}
 	if n := len(fresh) + len(letters); q.jobs+n > q.options.MaxJobs || q.bytes+size > q.options.MaxBytes {
-		return fmt.Errorf("queue of %d jobs and %d bytes takes no further %d jobs of %d bytes: %w", q.jobs, q.bytes, n, size, storage.ErrFull)
+		return nil, fmt.Errorf("queue of %d jobs and %d bytes takes no further %d jobs of %d bytes: %w", q.jobs, q.bytes, n, size, storage.ErrFull)
 	}
 	for _, job := range fresh {
 		q.addLocked(job, now)
@@ -172,7 +178,7 @@ func (q *Queue) accept(jobs []storage.Job, letters []storage.DeadLetter) error {
 		q.buryLocked(j, l.Reason, l.FailedAt)
 	}
 	q.armLocked(now)
-	return nil
+	return storage.Duplicates(jobs, fresh), nil
 }
 
 // holdLocked counts a new job and makes its record, in no state yet.

@@ -218,5 +218,6 @@ func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return q.accept(jobs, letters)
+	_, err := q.accept(jobs, letters)
+	return err
 }

@@ -205,6 +205,7 @@ func (q *Queue) Close() error {
 
 var (
 	_ storage.Queue       = (*Queue)(nil)
+	_ storage.Enqueuer    = (*Queue)(nil)
 	_ storage.Aging       = (*Queue)(nil)
 	_ storage.DeadLetters = (*Queue)(nil)
 	_ storage.Handover    = (*Queue)(nil)

@@ -19,36 +19,43 @@ import (
 // which the jobs may be there all the same says so; then a Push of the same ids adds
 // none twice.
 func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
+	_, err := q.Enqueue(ctx, jobs...)
+	return err
+}
+
+// Enqueue is Push, and tells which jobs were known.
+func (q *Queue) Enqueue(ctx context.Context, jobs ...storage.Job) (duplicates map[string]int, err error) {
 	return q.accept(ctx, storage.NewJobs(jobs), nil)
 }
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.
 func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
-	return q.accept(ctx, jobs, letters)
+	_, err := q.accept(ctx, jobs, letters)
+	return err
 }
 
-func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
+func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) (duplicates map[string]int, err error) {
 	size, err := storage.CheckJobs(jobs, letters)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o, err := q.admit(len(jobs)+len(letters), size)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(jobs)+len(letters) == 0 {
-		return q.client.fail(ctx, ctx.Err())
+		return nil, q.client.fail(ctx, ctx.Err())
 	}
 	a := acceptance{options: o, jobs: jobs, letters: letters}
 	a.args = []any{o.MaxJobs, o.MaxBytes, o.DeduplicationTTL.Milliseconds(), o.MaxDeadLetters, q.channel()}
 	a.write()
 	if err := q.send(ctx, &a); err != nil {
-		return err
+		return nil, err
 	}
 	for _, queue := range a.queues {
 		q.ready(queue)
 	}
-	return nil
+	return a.duplicates, nil
 }
 
 // admit checks what can be checked here.
@@ -72,6 +79,8 @@ type acceptance struct {
 
 	queues []string
 	args   []any
+	// duplicates are those that were known, by queue.
+	duplicates map[string]int
 }
 
 // write writes what the script wants to know.
@@ -142,6 +151,19 @@ func (a *acceptance) read(reply any) error {
 	}
 	switch answer[0] {
 	case "ok":
+		known, err := integers(answer[1:], len(answer)-1)
+		if err != nil {
+			return err
+		}
+		for _, n := range known {
+			if n < 1 || int(n) > len(a.jobs) {
+				return fmt.Errorf("the script answers %v", reply)
+			}
+			if a.duplicates == nil {
+				a.duplicates = map[string]int{}
+			}
+			a.duplicates[a.jobs[n-1].Queue]++
+		}
 		return nil
 	case "conflict":
 		n, err := integers(answer[1:], 1)

@@ -132,13 +132,14 @@ local function oblivion(most)
 end
 `
 
-// pushJobs accepts jobs and dead letters, all or none. It answers ok, or conflict and
+// pushJobs accepts jobs and dead letters, all or none. It answers ok and the numbers
+// of the jobs that were known, or conflict and
 // the number of the job, or full and what there is and what came.
 var pushJobs = newScript(queueCommon + `
 local maxJobs, maxBytes, ttl, mostDead, channel = number(), number(), number(), number(), arg()
 local names = {}
 for i = 1, number() do names[i] = arg() end
-local fresh, letters, size, seen = {}, {}, 0, {}
+local fresh, letters, size, seen, answer = {}, {}, 0, {}, {'ok'}
 for i = 1, number() do
 	local job = {lane = number(), id = arg(), sum = arg(), payload = arg(), delay = number(), attempt = number(), most = number()}
 	local known = false
@@ -152,7 +153,9 @@ for i = 1, number() do
 		if known and known ~= job.sum then return {'conflict', i} end
 		seen[name] = job.sum
 	end
-	if not known then
+	if known then
+		answer[#answer + 1] = i
+	else
 		fresh[#fresh + 1] = job
 		size = size + #job.payload
 	end
@@ -162,7 +165,7 @@ for i = 1, number() do
 	size = size + #letters[i].payload
 end
 local n = #fresh + #letters
-if n == 0 then return {'ok'} end
+if n == 0 then return answer end
 local heldJobs, heldBytes = tonumber(redis.call('HGET', counts, '') or 0), tonumber(redis.call('HGET', bytes, '') or 0)
 if heldJobs + n > maxJobs or heldBytes + size > maxBytes then return {'full', heldJobs, heldBytes, n, size} end
 
@@ -196,7 +199,7 @@ for _, letter in ipairs(letters) do
 	trim(l, mostDead)
 end
 oblivion(100 + n)
-return {'ok'}
+return answer
 `)
 
 // turnJobs ends the run of a job, if it is to, ends those whose lease is over, and

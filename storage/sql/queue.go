@@ -131,17 +131,23 @@ func (q *Queue) MaxSize() int64 { return min(q.optionsNow().MaxBytes, maxInbox) 
 
 // Push accepts all jobs or none, and returns when they are on disk.
 func (q *Queue) Push(ctx context.Context, jobs ...storage.Job) error {
+	_, err := q.Enqueue(ctx, jobs...)
+	return err
+}
+
+// Enqueue is Push, and tells which jobs were known.
+func (q *Queue) Enqueue(ctx context.Context, jobs ...storage.Job) (duplicates map[string]int, err error) {
 	return q.accept(ctx, storage.NewJobs(jobs), nil)
 }
 
 // accept takes jobs that have made Attempt runs elsewhere, and failed ones.
-func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
+func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) (duplicates map[string]int, err error) {
 	size, err := storage.CheckJobs(jobs, letters)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := q.admit(len(jobs)+len(letters), size); err != nil {
-		return err
+		return nil, err
 	}
 	jobs, letters = slices.Clone(jobs), slices.Clone(letters)
 	for i := range jobs {
@@ -151,7 +157,16 @@ func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storag
 		letters[i].Queue = q.scope + letters[i].Queue
 	}
 	a := &acceptance{queue: q, jobs: jobs, letters: letters, now: time.Now()}
-	return q.writer.change(ctx, size, a.write, a.committed)
+	if err := q.writer.change(ctx, size, a.write, a.committed); err != nil {
+		return nil, err // the writer may be at work with them still
+	}
+	for queue, n := range storage.Duplicates(a.jobs, a.taken) {
+		if duplicates == nil {
+			duplicates = map[string]int{}
+		}
+		duplicates[q.named(queue)] = n
+	}
+	return duplicates, nil
 }
 
 // admit checks what can be checked without the disk.
@@ -174,6 +189,7 @@ type acceptance struct {
 	letters []storage.DeadLetter
 	now     time.Time
 
+	taken []storage.Job // those that were not known
 	added int
 	bytes int64
 }
@@ -191,7 +207,7 @@ func (a *acceptance) write(tx *transaction) error {
 	for i := range a.letters {
 		a.bytes += int64(len(a.letters[i].Payload))
 	}
-	a.added = len(fresh) + len(a.letters)
+	a.taken, a.added = fresh, len(fresh)+len(a.letters)
 	jobs, bytes := a.queue.size()
 	jobs, bytes = jobs+tx.jobs, bytes+tx.bytes
 	if jobs+a.added > o.MaxJobs || bytes+a.bytes > o.MaxBytes {

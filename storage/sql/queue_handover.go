@@ -15,7 +15,8 @@ const handoverBatch = 100
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.
 func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
-	return q.accept(ctx, jobs, letters)
+	_, err := q.accept(ctx, jobs, letters)
+	return err
 }
 
 // Handover refuses new jobs and workers from now on and moves what waits to
@@ -146,6 +147,7 @@ func (q *Queue) moveLetters(ctx context.Context, to storage.Queue) error {
 
 var (
 	_ storage.Queue       = (*Queue)(nil)
+	_ storage.Enqueuer    = (*Queue)(nil)
 	_ storage.DeadLetters = (*Queue)(nil)
 	_ storage.Handover    = (*Queue)(nil)
 	_ storage.Adopter     = (*Queue)(nil)

@@ -38,6 +38,7 @@ func TestQueue(t *testing.T, open func(t *testing.T) storage.Queue) {
 		{"final after stop", queueFinalStopped},
 		{"oldest", queueOldest},
 		{"known id", queueKnown},
+		{"known ids are told", queueTold},
 		{"known id after the run", queueKnownAfter},
 		{"ids in one call", queueKnownBatch},
 		{"many push one id", queueKnownRace},

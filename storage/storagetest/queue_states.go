@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -97,6 +98,28 @@ func queueKnown(t *testing.T, q storage.Queue) {
 	var r runs
 	work(t, q, queue, 1, r.handle)
 	r.still(t, 6)
+}
+
+// queueTold pushes jobs of two queues of which some are known.
+func queueTold(t *testing.T, q storage.Queue) {
+	e, ok := q.(storage.Enqueuer)
+	if !ok {
+		t.Skip("the queue does not tell which jobs it had")
+	}
+	one, other, id := unique(), unique(), unique()
+	enqueue := func(want map[string]int, jobs ...storage.Job) {
+		t.Helper()
+		if have, err := e.Enqueue(t.Context(), jobs...); err != nil || !maps.Equal(have, want) {
+			t.Errorf("Enqueue of %d jobs reports %v (%v), want %v", len(jobs), have, err, want)
+		}
+	}
+	named := func(queue, id string) storage.Job { return storage.Job{Queue: queue, ID: id, Payload: []byte("x")} }
+	enqueue(nil, named(one, id), named(one, ""), named(other, id))
+	enqueue(map[string]int{one: 1}, named(one, id), named(one, ""), named(one, id+"2"))
+	enqueue(map[string]int{one: 2, other: 1}, named(other, id), named(other, id+"2"), named(one, id), named(one, id+"2"), named(one, id+"3"))
+	enqueue(map[string]int{other: 1}, named(other, id+"4"), named(other, id+"4"))
+	wantStats(t, q, one, storage.QueueStats{Ready: 5, Bytes: 5})
+	wantStats(t, q, other, storage.QueueStats{Ready: 3, Bytes: 3})
 }
 
 func queueKnownAfter(t *testing.T, q storage.Queue) {
