@@ -30,6 +30,7 @@ func secrets(t testing.TB) {
 	for _, name := range []string{"APP_SECRET", "OLD_APP_SECRET", "PUSHER_APP_SECRET", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_PASSWORD", "SCYLLADB_PASSWORD", "SURREALDB_PASSWORD"} {
 		t.Setenv(name, "a secret of some length")
 	}
+	t.Setenv("POD_NAME", "realtime-7d4b9c-x2x7k")
 	t.Setenv("VAPID_PRIVATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE")
 }
 
@@ -76,8 +77,16 @@ func servers(t testing.TB) map[string]string {
 	}
 	nats := strings.TrimPrefix(cmp.Or(os.Getenv("TEST_NATS_URL"), "127.0.0.1:4222"), "nats://")
 	return map[string]string{
-		"redis.internal:6379": redis.Host, "nats-1.internal nats-2.internal": nats,
+		"redis.internal:6379": redis.Host, "redis:6379": redis.Host, "/run/secrets/app-secret": secretFile(t),
+		"nats-1.internal nats-2.internal": nats,
 	}
+}
+
+// secretFile has the secret of an app.
+func secretFile(t testing.TB) string {
+	file := filepath.Join(t.TempDir(), "app-secret")
+	write(t, file, "a secret of some length\n")
+	return file
 }
 
 // keyFile has a key as Apple hands them out.
