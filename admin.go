@@ -3,7 +3,6 @@ package sockudo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/realtime/rest"
-	"github.com/sockudo/caddy-sockudo/storage"
 )
 
 // adminAPI is what the admin endpoint tells about hubs and does to them. It holds
@@ -47,6 +45,8 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 		ofHub("PUT /sockudo/hubs/{hub}/apps/{id}", adminPutApp),
 		ofHub("DELETE /sockudo/hubs/{hub}/apps/{id}", adminDeleteApp),
 		ofHub("GET /sockudo/hubs/{hub}/channels", adminChannels),
+		ofHub("GET /sockudo/hubs/{hub}/presence", adminMembers),
+		ofHub("POST /sockudo/hubs/{hub}/publish", adminPublishEvent),
 		ofHub("GET /sockudo/hubs/{hub}/connections", adminConnections),
 		ofHub("DELETE /sockudo/hubs/{hub}/connections/{socket_id}", adminKick),
 		ofHub("GET /sockudo/hubs/{hub}/tail", adminTail),
@@ -148,22 +148,15 @@ func adminChannels(w http.ResponseWriter, r *http.Request, h *hub) error {
 		return unavailable(err)
 	}
 	defer live.Release()
-	id := r.FormValue("app")
-	if id == "" {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("app is missing: name it as ?app=ID")}
-	}
-	app, err := live.Settings.Drivers.Apps.AppByID(r.Context(), id)
-	if errors.Is(err, storage.ErrNotFound) {
-		return missing("app", id)
-	}
+	app, err := namedApp(r, live)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	channels, err := live.Channels(r.Context(), app, r.FormValue("prefix"))
 	if err != nil {
 		return unavailable(err)
 	}
-	page := ChannelPage{App: id, Total: len(channels), Channels: channels[:min(limit, len(channels))]}
+	page := ChannelPage{App: app.ID, Total: len(channels), Channels: channels[:min(limit, len(channels))]}
 	if page.Channels == nil {
 		page.Channels = []realtime.ChannelState{}
 	}

@@ -238,15 +238,6 @@ func (a *App) commit() {
 	}
 }
 
-// drainAtExit closes all sockets when the process ends. Without it a socket on
-// HTTP/2 or 3 would keep the HTTP server from ending.
-func (a *App) drainAtExit() {
-	if !caddy.Exiting() {
-		return
-	}
-	a.each(func(t *tenure) { t.hub.Drain(context.Background()) })
-}
-
 // each calls f for every hub of the configuration, side by side.
 func (a *App) each(f func(*tenure)) {
 	var all sync.WaitGroup

@@ -23,7 +23,7 @@ func pushCommand() *cobra.Command {
 		},
 	}
 	addFlags(cmd)
-	cmd.PersistentFlags().StringP("hub", "", defaultHub, "The name of the hub")
+	addHubFlag(cmd)
 	dead := &cobra.Command{
 		Use: "dead --app <id> [--provider <name>] [--limit <n>] [--after <place>]", Short: "Lists notifications that have failed for good, oldest first",
 		Args: cobra.NoArgs, SilenceUsage: true,
@@ -59,17 +59,7 @@ func pushCommand() *cobra.Command {
 // askPush calls the admin API about the notifications of a hub. Flags become parameters of
 // the same name.
 func askPush[T any](cmd *cobra.Command, method, path string, flags []string, write func(io.Writer, T) error) error {
-	query := url.Values{}
-	for _, name := range flags {
-		if value := cmd.Flag(name).Value.String(); value != "" {
-			query.Set(name, value)
-		}
-	}
-	path = "/sockudo/hubs/" + url.PathEscape(cmd.Flag("hub").Value.String()) + "/push" + path
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	body, err := ask(cmd, method, path)
+	body, err := askHub(cmd, method, "/push"+path, queryOf(cmd, flags...), nil, nil)
 	if err != nil {
 		return err
 	}
@@ -90,20 +80,19 @@ func printPushLetters(out io.Writer, page PushLetters) error {
 		_, err := fmt.Fprintln(out, "There are no dead letters.")
 		return err
 	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tFAILED\tPUBLISH\tPROVIDER\tREPLAYABLE\tREASON")
+	rows := [][]string{{"ID", "FAILED", "PUBLISH", "PROVIDER", "REPLAYABLE", "REASON"}}
 	for _, l := range page.Letters {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%t\t%s\n", l.ID, time.UnixMilli(l.OccurredAtMS).Format(time.RFC3339), l.PublishID, l.Provider.Key(), l.Replayable, l.Reason)
+		rows = append(rows, []string{l.ID, time.UnixMilli(l.OccurredAtMS).Format(time.RFC3339), l.PublishID, l.Provider.Key(), fmt.Sprint(l.Replayable), l.Reason})
 	}
-	if err := t.Flush(); err != nil || page.Next == "" {
+	if err := table(out, rows); err != nil || page.Next == "" {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "There are more: --after %s\n", page.Next)
+	_, err := fmt.Fprintf(out, "There are more: --after %s\n", printable(page.Next))
 	return err
 }
 
 func printPushReplay(out io.Writer, r PushReplay) error {
-	_, err := fmt.Fprintf(out, "It is sent again, as %s.\n", r.Batch)
+	_, err := fmt.Fprintf(out, "It is sent again, as %s.\n", printable(r.Batch))
 	return err
 }
 
@@ -119,7 +108,7 @@ func printPublish(out io.Writer, s push.Status) error {
 		{"retries", fmt.Sprintf("%d scheduled, %d attempted, %d dead letters sent again", c.RetryScheduled, c.RetryAttempted, c.Replayed)},
 	} {
 		if line[1] != "" {
-			_, _ = fmt.Fprintf(t, "%s\t%s\n", line[0], line[1])
+			_, _ = fmt.Fprintf(t, "%s\t%s\n", line[0], printable(line[1]))
 		}
 	}
 	return t.Flush()

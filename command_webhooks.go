@@ -25,7 +25,7 @@ func webhooksCommand() *cobra.Command {
 		},
 	}
 	addFlags(cmd)
-	cmd.PersistentFlags().StringP("hub", "", defaultHub, "The name of the hub")
+	addHubFlag(cmd)
 	dead := &cobra.Command{
 		Use: "dead [--limit <n>]", Short: "Lists requests that have failed for good, oldest first",
 		Args: cobra.NoArgs, SilenceUsage: true,
@@ -72,8 +72,7 @@ func replayWebhooks(cmd *cobra.Command, args []string) error {
 
 // askWebhooks calls the admin API about the webhooks of a hub.
 func askWebhooks[T any](cmd *cobra.Command, method, path string, write func(io.Writer, T) error) error {
-	hub := url.PathEscape(cmd.Flag("hub").Value.String())
-	body, err := ask(cmd, method, "/sockudo/hubs/"+hub+"/webhooks"+path)
+	body, err := askHub(cmd, method, "/webhooks"+path, nil, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -85,7 +84,7 @@ func printWebhooks(out io.Writer, r webhooks.Report) error {
 	line := func(cells ...any) {
 		text := make([]string, len(cells))
 		for i, cell := range cells {
-			text[i] = fmt.Sprint(cell)
+			text[i] = printable(fmt.Sprint(cell))
 		}
 		_, _ = fmt.Fprintln(t, strings.Join(text, "\t")) // the writer keeps what it is given; Flush reports
 	}
@@ -113,17 +112,15 @@ func printLetters(out io.Writer, letters []webhooks.Letter) error {
 		_, err := fmt.Fprintln(out, "There are no dead letters.")
 		return err
 	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "KEY\tFAILED\tAPP\tENDPOINT\tEVENTS\tATTEMPTS\tREASON")
+	rows := [][]string{{"KEY", "FAILED", "APP", "ENDPOINT", "EVENTS", "ATTEMPTS", "REASON"}}
 	for _, l := range letters {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", l.Key, l.FailedAt.Format(time.RFC3339), l.App, l.Endpoint, l.Count, l.Attempts, l.Reason)
+		rows = append(rows, []string{l.Key, l.FailedAt.Format(time.RFC3339), l.App, l.Endpoint, fmt.Sprint(l.Count), fmt.Sprint(l.Attempts), l.Reason})
 	}
-	return t.Flush()
+	return table(out, rows)
 }
 
 func printLetter(out io.Writer, l webhooks.Letter) error {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, line := range [][2]string{
+	return table(out, [][]string{
 		{"key", l.Key},
 		{"id", l.ID},
 		{"app", l.App},
@@ -134,10 +131,7 @@ func printLetter(out io.Writer, l webhooks.Letter) error {
 		{"reason", l.Reason},
 		{"happened", time.UnixMilli(l.TimeMS).Format(time.RFC3339)},
 		{"events", string(l.Events)},
-	} {
-		_, _ = fmt.Fprintf(t, "%s\t%s\n", line[0], line[1])
-	}
-	return t.Flush()
+	})
 }
 
 func printCount(what string) func(io.Writer, WebhookCount) error {

@@ -36,6 +36,8 @@ type hub struct {
 	tails atomic.Int32
 	// queues count what queues do.
 	queues *metered.Queues
+	// calls are those of the HTTP API that are under way.
+	calls calls
 
 	mu      sync.Mutex
 	tenures map[uint64]*tenure // by generation
@@ -174,9 +176,11 @@ func (t *tenure) end() {
 	t.report("stopping webhooks", t.stopWebhooks())
 	t.report("stopping push notifications", t.stopPush())
 	t.handOver(ctx)
-	for _, kind := range sortedKeys(t.leases) {
-		t.report("closing a driver", t.leases[kind].release())
+	var all sync.WaitGroup
+	for _, l := range t.leases { // side by side: each may take its whole time
+		all.Go(func() { t.report("closing a driver", l.release()) })
 	}
+	all.Wait()
 	t.report("closing the hub", t.hubLease.release())
 }
 

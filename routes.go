@@ -23,6 +23,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if path := r.URL.Path; rest.Owned(path, false) || rest.Owned(path, true) && h.servesUsage() {
+		defer h.hub.calls.end(h.hub.calls.begin(w))
 		h.api.ServeHTTP(w, asReceived(r), clientIP(r))
 		return nil
 	}

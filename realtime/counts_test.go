@@ -10,7 +10,7 @@ func TestCounts(t *testing.T) {
 	ada := f.dial()
 	ada.join("presence-x", `{"user_id":"ada"}`)
 	f.publish("presence-x", "greeting", `"hello"`)
-	f.hub.Metrics().RateChecked("api", false)
+	f.hub.RateChecked("api", false)
 	whole, app, other := f.hub.Counts(""), f.hub.Counts("app-id"), f.hub.Counts("other")
 	if whole.Connections != 1 || whole.Opened != 1 || whole.MessagesIn != 1 || whole.BytesIn == 0 || whole.Limited != 1 {
 		t.Errorf("the hub has counted %+v", whole)

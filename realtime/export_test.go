@@ -18,3 +18,6 @@ func Rewinding(h *Hub, app, name string) int {
 	}
 	return ch.stream.watchers
 }
+
+// RateChecked counts a check of a limit per client address.
+func (h *Hub) RateChecked(limiter string, allowed bool) { h.metrics.RateChecked(limiter, allowed) }

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sockudo/caddy-sockudo/internal/meter"
-	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/history"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
@@ -128,7 +127,7 @@ func (h *Hub) Close(ctx context.Context) {
 	h.draining.Store(true)
 	h.closing.Store(true)
 	defer h.taps.end()
-	h.closeAll(ctx, protocol.ErrShutdown, 0)
+	h.closeAll(ctx, protocol.ErrShutdown)
 	h.announcer.flush(ctx)
 	h.registrar.flush(ctx)
 	if h.endCluster != nil {
@@ -142,49 +141,6 @@ func (h *Hub) Close(ctx context.Context) {
 		w.close()
 	}
 	h.done.Wait()
-}
-
-// Drain refuses new connections and closes all sockets with 4200, spread over
-// the drain period of the current settings. It returns when every socket is
-// closed, when the drain timeout has passed, or with ctx.
-func (h *Hub) Drain(ctx context.Context) {
-	if !h.draining.Swap(true) {
-		h.tell(Happening{Kind: DrainStarted, Here: true})
-	}
-	s := h.settings()
-	s.Log.Info("draining", zap.String("hub", h.name), zap.Int("sockets", h.Sockets()), zap.Duration("period", s.DrainPeriod))
-	ctx, cancel := context.WithTimeout(ctx, s.DrainTimeout)
-	defer cancel()
-	h.closeAll(ctx, protocol.ErrShutdown, s.DrainPeriod)
-}
-
-// Resume ends a drain: new connections are admitted again.
-func (h *Hub) Resume() {
-	if h.draining.Swap(false) {
-		h.tell(Happening{Kind: DrainEnded, Here: true})
-	}
-}
-
-// closeAll closes every connection with e, spread over period in small batches,
-// and waits until they have disconnected, bounded by ctx.
-func (h *Hub) closeAll(ctx context.Context, e *protocol.Error, period time.Duration) {
-	conns := h.conns()
-	const step = 20 * time.Millisecond
-	batch := len(conns)
-	if steps := int(period / step); steps > 0 {
-		batch = len(conns)/steps + 1
-	}
-	for i, c := range conns {
-		if i > 0 && i%batch == 0 && !wait.For(ctx, step) {
-			break
-		}
-		c.end(e)
-	}
-	for _, c := range conns {
-		c.end(e) // those the bound has cut off; closing twice does nothing
-	}
-	for h.sockets.Load() > 0 && wait.For(ctx, 5*time.Millisecond) { //nolint:revive // the condition is the work
-	}
 }
 
 func (h *Hub) conns() []*Conn {

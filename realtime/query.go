@@ -3,6 +3,7 @@ package realtime
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,34 @@ func (l Live) Members(_ context.Context, app *storage.App, name string) ([]strin
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	return ch.presence.userIDs(), nil
+}
+
+// MemberState is one user of a presence channel.
+type MemberState struct {
+	UserID   string          `json:"user_id"`
+	UserInfo json.RawMessage `json:"user_info,omitempty"`
+	// Connections counts those of this node; the user may have more on others.
+	Connections int `json:"connections"`
+}
+
+// Present lists the users of a presence channel in the order of their joining, as this node knows
+// them. It reports false where nobody is.
+func (l Live) Present(app *storage.App, name string) ([]MemberState, bool) {
+	a := l.Hub.liveApp(app.ID)
+	if a == nil {
+		return nil, false
+	}
+	ch := a.channel(name)
+	if ch == nil || ch.presence == nil {
+		return nil, false
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	states := make([]MemberState, 0, len(ch.presence.order))
+	for _, m := range ch.presence.order {
+		states = append(states, MemberState{m.UserID, m.Info, m.conns})
+	}
+	return states, len(states) > 0
 }
 
 func (a *App) channelStates(prefix string) []ChannelState {
