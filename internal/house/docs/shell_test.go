@@ -38,6 +38,18 @@ func checkShell(t testing.TB, b block) {
 	}
 }
 
+// checkConsole checks the commands that a terminal shows after its prompts.
+func checkConsole(t testing.TB, b block) {
+	var lines []string
+	for line := range strings.Lines(b.text) {
+		if typed, is := strings.CutPrefix(line, "$ "); is {
+			lines = append(lines, typed)
+		}
+	}
+	b.text = strings.Join(lines, "")
+	checkShell(t, b)
+}
+
 func checkCommand(t testing.TB, words []string, runs bool) {
 	line := strings.Join(words, " ")
 	switch name := strings.TrimPrefix(strings.TrimPrefix(words[0], "dist/"), "./"); {
