@@ -14,6 +14,7 @@ var checks = map[string]func(t testing.TB, b block){
 	"json":       checkJSON,
 	"http":       checkHTTP,
 	"sh":         checkShell,
+	"console":    checkConsole,
 	"env":        checkEnvironment,
 	"systemd":    checkUnit,
 	"dockerfile": checkDockerfile,

@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what examples may use besides
 
 	sockudo "github.com/sockudo/caddy-sockudo"
+	"github.com/sockudo/caddy-sockudo/internal/pushtest"
 )
 
 // app is what a fragment of a document needs around it to be a whole.
@@ -29,6 +30,7 @@ func secrets(t testing.TB) {
 	for _, name := range []string{"APP_SECRET", "OLD_APP_SECRET", "PUSHER_APP_SECRET", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_PASSWORD", "SCYLLADB_PASSWORD", "SURREALDB_PASSWORD"} {
 		t.Setenv(name, "a secret of some length")
 	}
+	t.Setenv("POD_NAME", "realtime-7d4b9c-x2x7k")
 	t.Setenv("VAPID_PRIVATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE")
 }
 
@@ -46,6 +48,11 @@ func checkCaddyfile(t testing.TB, b block) {
 		}
 		text = "example.com {\n\tsockudo {\n" + indent(text, "\t\t") + indent(app, "\t\t") + "\n\t}\n}\n"
 		text = caddyfileFormat(text)
+	}
+	if strings.Contains(text, "/etc/caddy/secrets/") {
+		text = strings.NewReplacer(
+			"/etc/caddy/secrets/fcm.json", pushtest.NewFCM(t).ServiceAccountFile(t), "/etc/caddy/secrets/apns.p8", keyFile(t),
+		).Replace(text)
 	}
 	for name, here := range servers(t) {
 		text = strings.ReplaceAll(text, name, here)
@@ -70,8 +77,23 @@ func servers(t testing.TB) map[string]string {
 	}
 	nats := strings.TrimPrefix(cmp.Or(os.Getenv("TEST_NATS_URL"), "127.0.0.1:4222"), "nats://")
 	return map[string]string{
-		"redis.internal:6379": redis.Host, "nats-1.internal nats-2.internal": nats,
+		"redis.internal:6379": redis.Host, "redis:6379": redis.Host, "/run/secrets/app-secret": secretFile(t),
+		"nats-1.internal nats-2.internal": nats,
 	}
+}
+
+// secretFile has the secret of an app.
+func secretFile(t testing.TB) string {
+	file := filepath.Join(t.TempDir(), "app-secret")
+	write(t, file, "a secret of some length\n")
+	return file
+}
+
+// keyFile has a key as Apple hands them out.
+func keyFile(t testing.TB) string {
+	file := filepath.Join(t.TempDir(), "apns.p8")
+	write(t, file, pushtest.NewAPNs(t).Key(t).PEM)
+	return file
 }
 
 func indent(text, by string) string {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -212,9 +213,15 @@ func chromium(t *testing.T) string {
 	return path
 }
 
-// await reads on until something happens. It looks at each thing once.
+// await takes the first thing of a kind that has happened and nobody has taken, or reads
+// on until it happens.
 func (p *page) await(is func(happening) bool) happening {
 	p.t.Helper()
+	if i := slices.IndexFunc(p.seen, is); i >= 0 {
+		h := p.seen[i]
+		p.seen = slices.Delete(p.seen, i, i+1)
+		return h
+	}
 	for p.out.Scan() {
 		var h happening
 		if err := json.Unmarshal(p.out.Bytes(), &h); err != nil {

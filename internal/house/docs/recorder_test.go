@@ -42,6 +42,7 @@ func TestRefusals(t *testing.T) {
 		"json":       "{\"a\": 1,}\n",
 		"http":       "FETCH / HTTP\n",
 		"sh":         "frobnicate\n",
+		"console":    "$ frobnicate\nand its output\n",
 		"env":        "NOBODY_KNOWS=1\n",
 		"systemd":    "[Service]\nLimitNOFIEL=1\n",
 		"dockerfile": "FORM caddy\n",

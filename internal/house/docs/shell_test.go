@@ -14,7 +14,7 @@ import (
 // syntaxOnly are commands of which only the shell's syntax is checked: they are not
 // here, or do to a machine what a test must not.
 var syntaxOnly = []string{
-	"[", "apt-get", "bin/importmap", "bundle", "cat", "cd", "composer", "cp", "cut", "date", "docker", "echo", "export", "git", "head", "install", "kubectl", "md5sum", "mkdir", "mv", "npm", "npx",
+	"[", "apt-get", "bin/importmap", "bundle", "cat", "cd", "chmod", "composer", "cp", "cut", "date", "docker", "echo", "export", "git", "head", "install", "kubectl", "md5sum", "mkdir", "mv", "npm", "npx",
 	"openssl", "php", "printf", "rails", "redis-cli", "rm", "sed", "sleep", "sqlite3", "sudo", "sysctl", "systemctl", "systemd-analyze", "tar", "test", "ulimit", "xcaddy",
 }
 
@@ -36,6 +36,18 @@ func checkShell(t testing.TB, b block) {
 	if runs {
 		runShell(t, b.text)
 	}
+}
+
+// checkConsole checks the commands that a terminal shows after its prompts.
+func checkConsole(t testing.TB, b block) {
+	var lines []string
+	for line := range strings.Lines(b.text) {
+		if typed, is := strings.CutPrefix(line, "$ "); is {
+			lines = append(lines, typed)
+		}
+	}
+	b.text = strings.Join(lines, "")
+	checkShell(t, b)
 }
 
 func checkCommand(t testing.TB, words []string, runs bool) {
