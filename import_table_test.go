@@ -22,7 +22,7 @@ func TestSoketiTable(t *testing.T) {
 		"ALTER TABLE apps RENAME COLUMN max_read_req_per_sec TO max_read_requests_per_second",
 		"UPDATE apps SET max_connections = MAX(max_connections, 0), max_backend_events_per_second = MAX(max_backend_events_per_second, 0), max_client_events_per_second = MAX(max_client_events_per_second, 0), max_read_requests_per_second = MAX(max_read_requests_per_second, 0)",
 	} {
-		if _, err := db.Exec(statement); err != nil {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatalf("%v in %s", err, statement)
 		}
 	}
