@@ -189,7 +189,7 @@ func TestImportErrors(t *testing.T) {
 		{"a.json", "[]", "soketi", "a.json:1: the file has to be one object"},
 		{"reverb.php", "<?php return [];", "", `php artisan tinker --execute='echo json_encode(config("reverb"));' > reverb.json`},
 		{".env", "REVERB_HOST=a", "", "there is no app: an id, a key and a secret are needed"},
-		{".env", "REVERB_APP_ID=1\nREVERB_APP_KEY=k\nREVERB_APP_SECRET=hush\nREVERB_APP_ACCEPT_CLIENT_EVENTS_FROM=some", "", ".env:4: REVERB_APP_ACCEPT_CLIENT_EVENTS_FROM: Reverb knows members, all and none"},
+		{".env", "REVERB_APP_ID=1\nREVERB_APP_KEY=k\nREVERB_APP_SECRET=hush\nREVERB_APP_ACCEPT_CLIENT_EVENTS_FROM=some", "", ".env:4: REVERB_APP_ACCEPT_CLIENT_EVENTS_FROM: \"some\" is none of members, all and none, which Reverb knows"},
 		{".env", "PUSHER_APP_ID=1\nPUSHER_APP_KEY=k", "", "there is no PUSHER_APP_SECRET, and no PUSHER_URL that says it"},
 		{".env", "PUSHER_URL=https://k:hush@api.pusher.com/", "", ".env:1: PUSHER_URL: it has to be like https://KEY:SECRET@HOST/apps/ID"},
 		{".env", "PUSHER_URL=https://k:hush@%zz/", "", ".env:1: PUSHER_URL: "},

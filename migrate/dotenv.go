@@ -26,6 +26,12 @@ var (
 	reference    = regexp.MustCompile(`\\?\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}`)
 )
 
+// maxValue bounds a value, in bytes: references to references could make it grow without
+// end.
+const maxValue = 256 << 10
+
+var errTooLong = fmt.Errorf("the value is longer than %d bytes", maxValue)
+
 // envReader goes through the lines of a file.
 type envReader struct {
 	lines []string
@@ -47,6 +53,9 @@ func ReadEnv(f File) ([]Variable, error) {
 		v, ok, err := r.next()
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", f.Name, line, err)
+		}
+		if ok && len(v.Value) > maxValue {
+			return nil, fmt.Errorf("%s:%d: %s: %w", f.Name, line, v.Name, errTooLong)
 		}
 		if ok {
 			v.Line = line
@@ -117,8 +126,11 @@ func (r *envReader) quoted(text string, quote byte) (string, error) {
 			}
 			return text[:end], nil
 		}
-		if r.at == len(r.lines) {
+		switch {
+		case r.at == len(r.lines):
 			return "", fmt.Errorf("the closing %c is missing", quote)
+		case len(text) > maxValue:
+			return "", errTooLong
 		}
 		from = len(text) + 1
 		text += "\n" + r.lines[r.at]

@@ -98,7 +98,7 @@ func (m *importer) reverbClientEvents(app map[string]any, path string) {
 	case "members":
 		m.note(s, TakenOver, word, "")
 	default:
-		m.fail(s, fmt.Errorf("Reverb knows members, all and none, not %q", m.text(s)))
+		m.fail(s, fmt.Errorf("%q is none of members, all and none, which Reverb knows", shown(m.text(s))))
 	}
 }
 

@@ -53,6 +53,9 @@ func (m *importer) add(s *setting) {
 // addTree adds what is in a value of JSON.
 func (m *importer) addTree(n *node, file, name, path, variable string) {
 	n.flatten("", func(within string, value any, line int) {
+		if joinPath(name, within) == "" {
+			return // the file says nothing
+		}
 		m.add(&setting{joinPath(name, within), joinPath(path, within), value, fmt.Sprintf("%s:%d", file, line), variable})
 	})
 }

@@ -16,7 +16,7 @@ func (m *importer) soketiStore() {
 		}
 	case "mysql", "postgres":
 		m.set("app_manager.driver", driver)
-		m.note(s, Approximated, "app_manager", "the columns max_backend_events_per_sec, max_client_events_per_sec and max_read_req_per_sec of the table have to be called …_per_second and max_read_requests_per_second; see docs/migrate-soketi.md")
+		m.note(s, Approximated, "app_manager", "the columns max_backend_events_per_sec, max_client_events_per_sec and max_read_req_per_sec of the table have to be called …_per_second and max_read_requests_per_second, with 0 instead of -1; see docs/migrate-soketi.md")
 		m.soketiDatabase(driver)
 	case "dynamodb":
 		m.set("app_manager.driver", driver)
