@@ -3,11 +3,13 @@ package push
 import (
 	"testing"
 	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/meter"
 )
 
 // Lanes tell of their breaker, and those of an app alone if it is named.
 func TestLanes(t *testing.T) {
-	b := NewBoard("test")
+	b := NewBoard(meter.NewRegistry("test"))
 	s := &Settings{Now: time.Now, Breaker: BreakerSettings{}.withDefaults()}
 	s.Quotas.InFlight = 50
 	failing := b.laneOf(FCM, "b", "link", s)

@@ -20,4 +20,6 @@ func Rewinding(h *Hub, app, name string) int {
 }
 
 // RateChecked counts a check of a limit per client address.
-func (h *Hub) RateChecked(limiter string, allowed bool) { h.metrics.RateChecked(limiter, allowed) }
+func (h *Hub) RateChecked(limiter string, allowed bool) {
+	h.metrics.RateChecked(limiter, contextHTTP, allowed)
+}
