@@ -58,6 +58,7 @@ func TestRefusals(t *testing.T) {
 		"toml":       "sockudo = \n",
 		"kotlin":     "fun none() {}\n",
 		"swift":      "func none() {}\n",
+		"proto":      "message A {\n  string a = 1;\n  string b = 1;\n}\n",
 	}
 	for language, try := range checks {
 		t.Run(language, func(t *testing.T) {
