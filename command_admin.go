@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -82,9 +83,7 @@ func (a *adminClient) open(ctx context.Context, method, path string, header http
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	resp, err := a.client.Do(r)
 	if err != nil {
 		return nil, coded(exitUnreachable, fmt.Errorf("asking the admin API: %w", err))

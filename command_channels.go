@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -140,13 +141,7 @@ func printConnections(out io.Writer, page ConnectionPage) error {
 // listed are the first of many names, and how many there are besides.
 func listed(names []string) string {
 	const most = 5
-	text := ""
-	for i, name := range names[:min(len(names), most)] {
-		if i > 0 {
-			text += " "
-		}
-		text += name
-	}
+	text := strings.Join(names[:min(len(names), most)], " ")
 	if len(names) > most {
 		text += fmt.Sprintf(" and %d more", len(names)-most)
 	}

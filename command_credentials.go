@@ -14,7 +14,7 @@ import (
 )
 
 // secretVariable is where commands look for the secret of an app.
-const secretVariable = "SOCKUDO_APP_SECRET"
+const secretVariable = "SOCKUDO_APP_SECRET" //nolint:gosec // the name of a variable
 
 // maxSecretBytes bounds a secret that comes from a file or from the standard input.
 const maxSecretBytes = 64 << 10
@@ -96,7 +96,7 @@ func readSecret(cmd *cobra.Command) (secret string, found bool, err error) {
 		secret, err = secretFrom(cmd.InOrStdin())
 		return secret, err == nil, at("--secret -", err)
 	case file != "":
-		f, err := os.Open(file)
+		f, err := os.Open(file) //nolint:gosec // the caller's file
 		if err != nil {
 			return "", false, at("--secret-file", err)
 		}

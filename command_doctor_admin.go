@@ -24,7 +24,7 @@ func doctorAsks[T any](ctx context.Context, cmd *cobra.Command, path string) (v 
 		return ask(cmd, http.MethodGet, "/sockudo/hubs/"+url.PathEscape(hub)+path)
 	})
 	switch {
-	case err != nil && strings.Contains(err.Error(), "HTTP 404") && !strings.Contains(err.Error(), "there is no hub"):
+	case exitCode(err) == exitMissing && !strings.Contains(err.Error(), "there is no hub"):
 		return v, doctor.ErrNotConfigured
 	case err != nil:
 		return v, err

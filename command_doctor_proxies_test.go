@@ -30,8 +30,8 @@ func overHTTP(change func(*httputil.ReverseProxy), wrap func(http.Handler) http.
 	return func(t *testing.T, to string) string {
 		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: to})
 		// Caddy's site is for one host.
-		director := proxy.Director
-		proxy.Director = func(r *http.Request) {
+		director := proxy.Director               //nolint:staticcheck // as old proxies do it
+		proxy.Director = func(r *http.Request) { //nolint:staticcheck // as above
 			director(r)
 			r.Host = to
 		}
@@ -115,8 +115,8 @@ func doctorProxies() []doctorProxy {
 	}
 	return []doctorProxy{
 		{"drops the headers", "upgrade", "taken the headers of the upgrade away", nil, overHTTP(func(p *httputil.ReverseProxy) {
-			d := p.Director
-			p.Director = func(r *http.Request) {
+			d := p.Director                      //nolint:staticcheck // as old proxies do it
+			p.Director = func(r *http.Request) { //nolint:staticcheck // as above
 				d(r)
 				r.Header.Del("Upgrade")
 				r.Header.Del("Connection")
@@ -188,8 +188,8 @@ func doctorProxies() []doctorProxy {
 			}
 		}, nil)},
 		{"changes bodies", "publish", "changes the body of requests", nil, overHTTP(func(p *httputil.ReverseProxy) {
-			d := p.Director
-			p.Director = func(r *http.Request) {
+			d := p.Director                      //nolint:staticcheck // as old proxies do it
+			p.Director = func(r *http.Request) { //nolint:staticcheck // as above
 				d(r)
 				if r.Method == http.MethodPost {
 					r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), 2
@@ -197,8 +197,8 @@ func doctorProxies() []doctorProxy {
 			}
 		}, nil)},
 		{"changes the path", "publish", "changes the path of requests", nil, overHTTP(func(p *httputil.ReverseProxy) {
-			d := p.Director
-			p.Director = func(r *http.Request) {
+			d := p.Director                      //nolint:staticcheck // as old proxies do it
+			p.Director = func(r *http.Request) { //nolint:staticcheck // as above
 				d(r)
 				r.URL.RawQuery += "&added=1"
 			}

@@ -73,6 +73,11 @@ func runDrain(cmd *cobra.Command, _ []string) error {
 // awaitDrain waits until no socket is left, and returns the state of the hub then.
 func (a *adminClient) awaitDrain(ctx context.Context, cmd *cobra.Command, hub string, text []byte) ([]byte, error) {
 	var p *progress
+	defer func() {
+		if p != nil {
+			p.end()
+		}
+	}()
 	for {
 		var state HubState
 		if err := json.Unmarshal(text, &state); err != nil {
@@ -80,7 +85,6 @@ func (a *adminClient) awaitDrain(ctx context.Context, cmd *cobra.Command, hub st
 		}
 		if p == nil {
 			p = newProgress(cmd.ErrOrStderr(), "sockets", state.Sockets, asksJSON(cmd))
-			defer func() { p.end() }()
 		}
 		if state.Sockets == 0 {
 			return text, nil

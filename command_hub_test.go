@@ -201,7 +201,10 @@ func TestAppsCommand(t *testing.T) {
 	contains(t, typeIn(t, `{"max_connections": 8}`, "apps", "put", "chat", "-", "--address", s.admin).out, `"max_connections":8`)
 	for want, args := range map[int][][]string{
 		exitFailed: {
-			{"apps", "put", "chat", "/nowhere"}, {"apps", "put"}, {"apps", "delete", "chat", "--version", "other"}, {"apps", "rotate-secret", "chat", "--overlap", "soon"},
+			{"apps", "put", "chat", "/nowhere"},
+			{"apps", "put"},
+			{"apps", "delete", "chat", "--version", "other"},
+			{"apps", "rotate-secret", "chat", "--overlap", "soon"},
 			{"apps", "rotate-secret", "chat", "--version", "other"},
 		},
 		exitMissing: {{"apps", "show", "none"}, {"apps", "delete", "none"}, {"apps", "rotate-secret", "none"}},

@@ -136,8 +136,10 @@ func TestPublishAndSubscribeCommands(t *testing.T) {
 	testSubscribeEnds(t, s, plain, url)
 	for want, args := range map[int][][]string{
 		exitFailed: {
-			{"publish", "--app", "a", "--channel", "bad channel", "--event", "e", "--data", "x"}, {"publish", "--app", "a", "--event", "e", "--data", "x"},
-			{"publish", "--app", "a", "--channel", "c", "--event", "e", "--data", "@/nowhere"}, {"publish", "--app", "a", "--channel", "c", "--event", strings.Repeat("e", 500), "--data", "x"},
+			{"publish", "--app", "a", "--channel", "bad channel", "--event", "e", "--data", "x"},
+			{"publish", "--app", "a", "--event", "e", "--data", "x"},
+			{"publish", "--app", "a", "--channel", "c", "--event", "e", "--data", "@/nowhere"},
+			{"publish", "--app", "a", "--channel", "c", "--event", strings.Repeat("e", 500), "--data", "x"},
 		},
 		exitMissing: {{"publish", "--app", "none", "--channel", "c", "--event", "e", "--data", "x"}},
 	} {
@@ -154,8 +156,14 @@ func testSubscribeEnds(t *testing.T, s *server, plain *running, url string) {
 	t.Helper()
 	for want, args := range map[int][][]string{
 		exitFailed: {
-			{url, "private-x", "--key", "a-key"}, {url, "--key", "a-key"}, {url, "x"}, {"ftp://x", "x", "--key", "a-key"}, {"nonsense", "x", "--key", "a-key"},
-			{url, "bad channel", "--key", "a-key", "--timeout", "20s", "--count", "1"}, {url, "x", "--key", "a-key", "--user-info", "1"}, {url, "x", "--key", "a-key", "--count", "-1"},
+			{url, "private-x", "--key", "a-key"},
+			{url, "--key", "a-key"},
+			{url, "x"},
+			{"ftp://x", "x", "--key", "a-key"},
+			{"nonsense", "x", "--key", "a-key"},
+			{url, "bad channel", "--key", "a-key", "--timeout", "20s", "--count", "1"},
+			{url, "x", "--key", "a-key", "--user-info", "1"},
+			{url, "x", "--key", "a-key", "--count", "-1"},
 		},
 		exitMissing:     {{url, "x", "--key", "none", "--timeout", "20s"}},
 		exitUnreachable: {{"ws://127.0.0.1:1", "x", "--key", "a-key"}},

@@ -147,13 +147,13 @@ func (r *HubReport) healthText() string {
 	if r.Health == nil {
 		return ""
 	}
-	text := string(r.Health.Status)
+	lines := []string{string(r.Health.Status)}
 	for _, name := range sortedKeys(r.Health.Dependencies) {
 		if d := r.Health.Dependencies[name]; !d.OK {
-			text += ", " + name + ": " + d.Error
+			lines = append(lines, name+": "+d.Error)
 		}
 	}
-	return text
+	return strings.Join(lines, ", ")
 }
 
 // nodesText are the names of the other nodes, and for how long they have been silent.

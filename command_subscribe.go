@@ -16,15 +16,12 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
-// subscribeSecret is the variable that the secret of the app may be in.
-const subscribeSecret = "SOCKUDO_APP_SECRET"
-
 func subscribeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "subscribe <url> <channel>... --key <key> [--secret-file <file>] [--event <name>] [--count <n>] [--timeout <duration>]",
 		Short: "Subscribes to channels as a client does, through the public address, and prints their events",
 		Long: "Subscribes to channels as a client does, with a WebSocket to the public address: wss://example.com, or https://example.com, with\n" +
-			"the path before /app if there is one. Private and presence channels need the secret of the app, in a file or in " + subscribeSecret + ".\n\n" +
+			"the path before /app if there is one. Private and presence channels need the secret of the app, in a file or in " + secretVariable + ".\n\n" +
 			"When the server closes the connection, the command comes back like other clients: not at all after a code from 4000 to 4099.\n" +
 			"What a running Caddy does without being a client of it shows the command tail.",
 		Args: cobra.MinimumNArgs(1), SilenceUsage: true,
@@ -88,7 +85,7 @@ func orderOf(cmd *cobra.Command, args []string) (*subscriptionOrder, error) {
 	}
 	for _, name := range o.channels {
 		if kind := protocol.ParseChannel(name).Kind; kind != protocol.Public && o.secret == "" {
-			return nil, fmt.Errorf("channel %s needs the secret of the app: name a file with it as --secret-file, or set %s", printable(name), subscribeSecret)
+			return nil, fmt.Errorf("channel %s needs the secret of the app: name a file with it as --secret-file, or set %s", printable(name), secretVariable)
 		}
 	}
 	return o, nil
@@ -98,7 +95,7 @@ func orderOf(cmd *cobra.Command, args []string) (*subscriptionOrder, error) {
 func secretOf(cmd *cobra.Command) (string, error) {
 	file := flagOf(cmd, "secret-file")
 	if file == "" {
-		return os.Getenv(subscribeSecret), nil
+		return os.Getenv(secretVariable), nil
 	}
 	text, err := readFile(cmd, file)
 	if err != nil {

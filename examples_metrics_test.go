@@ -45,7 +45,7 @@ func labelsOfMetrics(t *testing.T) map[string][]string {
 	sample, label := regexp.MustCompile(`^([a-z_]+)(\{.*\})? `), regexp.MustCompile(`([a-z_]+)="`)
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		m := sample.FindStringSubmatch(lines.Text())
-		if m == nil || strings.HasPrefix(m[1], "sockudo_") {
+		if len(m) == 0 || strings.HasPrefix(m[1], "sockudo_") {
 			continue
 		}
 		for _, l := range label.FindAllStringSubmatch(m[2], -1) {

@@ -158,9 +158,16 @@ func TestEverySettingCounts(t *testing.T) {
 			base = with("", base, []string{"push", "credential_encryption_key"}, "the key of now")
 		}
 		base = with("", base, l.path[:len(l.path)-1], nil)
+		if strings.HasPrefix(name, "metrics.tcp_exporter.") && name != "metrics.tcp_exporter.enabled" {
+			base = with("", base, []string{"metrics", "tcp_exporter", "enabled"}, true)
+		}
 		before := definitionOf(t, name, base, env)
 		changed := false
-		for _, value := range samples(l.field) {
+		values := samples(l.field)
+		if name == "events" { // not those of a webhook
+			values = []any{[]any{"sockudo.client_event"}}
+		}
+		for _, value := range values {
 			after := definitionOf(t, name, with("", base, l.path, value), env)
 			changed = changed || !reflect.DeepEqual(before, after)
 		}

@@ -38,8 +38,17 @@ func imported(t *testing.T, site string, names ...string) *Imported {
 
 // importFixtures are the files that are read together.
 var importFixtures = [][]string{
-	{"soketi.env"}, {"soketi.json"}, {"soketi-stores.json", "soketi-stores.env"}, {"soketi-cluster.json"}, {"reverb.env"}, {"reverb.json"},
-	{"pusher.env"}, {"pusher-url.env"}, {"pusher-host.env"}, {"sockudo.env"}, {"sockudo.toml"},
+	{"soketi.env"},
+	{"soketi.json"},
+	{"soketi-stores.json", "soketi-stores.env"},
+	{"soketi-cluster.json"},
+	{"reverb.env"},
+	{"reverb.json"},
+	{"pusher.env"},
+	{"pusher-url.env"},
+	{"pusher-host.env"},
+	{"sockudo.env"},
+	{"sockudo.toml"},
 }
 
 // TestImportGoldens compares Caddyfiles and reports with what is expected, and looks for
@@ -265,7 +274,7 @@ func TestImportCommand(t *testing.T) {
 		t.Error("a file that is there is written over")
 	}
 	_, stderr, err = runImport(t, "--from", "pusher", "testdata/import/pusher.env")
-	if err == nil || !strings.Contains(err.Error(), "3") || strings.Contains(stderr, ", since ") {
+	if err == nil || !strings.Contains(err.Error(), "5") || strings.Contains(stderr, ", since ") {
 		t.Errorf("a report with something that has no equivalent ends with %v", err)
 	}
 	contains(t, stderr, "No equivalent: this is for you to do (2)")

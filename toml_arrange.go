@@ -42,8 +42,9 @@ func (r *fileReader) arrangeHub(root *fileNode) {
 	if origins == nil {
 		origins = cors.get("origins")
 	}
-	list, ok := []*fileNode(nil), false
+	var list []*fileNode
 	if origins != nil {
+		var ok bool
 		if list, ok = origins.value.([]*fileNode); ok && len(list) == 0 {
 			r.refuse(origins, false, errors.New(`nobody would be admitted: write the origins, or ["*"]`))
 			cors.take("origin")

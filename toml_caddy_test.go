@@ -126,7 +126,7 @@ func TestFileWithTLS(t *testing.T) {
 
 // A file with a Unix socket serves there, with the mode that it says, and nowhere else.
 func TestFileWithUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "s") // short: the path of a socket is bounded
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // the path of a socket is bounded
 	if err != nil {
 		t.Fatal(err)
 	}

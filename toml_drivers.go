@@ -40,8 +40,10 @@ func (r *fileReader) arrangeQueue(root *fileNode) {
 		return
 	}
 	for _, k := range [][2]string{
-		{"retry_base_delay_ms", "retry_base_ms"}, {"retry_max_delay_ms", "retry_max_ms"},
-		{"lease_duration_ms", "lease_ms"}, {"lease_renew_interval_ms", "lease_renew_ms"},
+		{"retry_base_delay_ms", "retry_base_ms"},
+		{"retry_max_delay_ms", "retry_max_ms"},
+		{"lease_duration_ms", "lease_ms"},
+		{"lease_renew_interval_ms", "lease_renew_ms"},
 	} {
 		r.put(reliability, reliability.take(k[0]), k[1])
 	}

@@ -40,11 +40,11 @@ func FuzzSockudoFile(f *testing.F) {
 			}
 			return
 		}
-		b, err := json.Marshal(file.caddy())
-		if err != nil {
+		if _, err := json.Marshal(file.caddy()); err != nil {
 			t.Fatal(err)
 		}
-		if b, err = json.Marshal(file.Hub); err != nil {
+		b, err := json.Marshal(file.Hub)
+		if err != nil {
 			t.Fatal(err)
 		}
 		h := new(Handler)

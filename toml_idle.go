@@ -123,7 +123,7 @@ var idleTables = []struct{ path, keys, reason string }{
 func (r *fileReader) readIdle(root *fileNode) {
 	for _, k := range idleKeys {
 		if !isWordOfHub(k.path) {
-			r.readIdleKey(root, root, k, strings.Split(k.path, "."))
+			r.readIdleKey(root, k, strings.Split(k.path, "."))
 		}
 	}
 	if p := root.get("push", "payload_redaction"); p != nil && p.table() != nil && len(p.table()) == 0 {
@@ -160,14 +160,14 @@ func isWordOfHub(path string) bool {
 }
 
 // readIdleKey removes the values at a path.
-func (r *fileReader) readIdleKey(root, at *fileNode, k idleKey, path []string) {
+func (r *fileReader) readIdleKey(at *fileNode, k idleKey, path []string) {
 	if path[0] == anyValue {
 		for _, key := range at.keys() {
-			r.readIdleKey(root, at.table()[key], k, path[1:])
+			r.readIdleKey(at.table()[key], k, path[1:])
 		}
 		if list, ok := at.value.([]*fileNode); ok {
 			for _, one := range list {
-				r.readIdleKey(root, one, k, path[1:])
+				r.readIdleKey(one, k, path[1:])
 			}
 		}
 		return
@@ -175,7 +175,7 @@ func (r *fileReader) readIdleKey(root, at *fileNode, k idleKey, path []string) {
 	n := at.get(path[0])
 	if n == nil || len(path) > 1 {
 		if n != nil {
-			r.readIdleKey(root, n, k, path[1:])
+			r.readIdleKey(n, k, path[1:])
 		}
 		return
 	}

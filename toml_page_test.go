@@ -144,11 +144,11 @@ func hubOf(t *testing.T, f *sockudoFile) (*HubConfig, *definition) {
 	if err := json.Unmarshal(b, h); err != nil {
 		t.Fatalf("%v in %s", err, b)
 	}
-	return &h.HubConfig, comparable(mustResolve(t, &h.HubConfig, nil))
+	return &h.HubConfig, withoutLog(mustResolve(t, &h.HubConfig, nil))
 }
 
-// comparable leaves out what cannot be compared.
-func comparable(d *definition) *definition {
+// withoutLog leaves out what cannot be compared.
+func withoutLog(d *definition) *definition {
 	d.settings.Log = nil
 	return d
 }
@@ -168,7 +168,7 @@ func TestEachKeyOfThePage(t *testing.T) {
 		with, without, block := k.texts()
 		_, got := hubOf(t, mustReadSockudo(t, with))
 		_, other := hubOf(t, mustReadSockudo(t, without))
-		want := comparable(mustResolve(t, &mustParse(t, block).HubConfig, nil))
+		want := withoutLog(mustResolve(t, &mustParse(t, block).HubConfig, nil))
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: the file means\n%+v\nand the block\n%+v", k.key, got, want)
 		}

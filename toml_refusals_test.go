@@ -63,7 +63,7 @@ func TestBrokenFiles(t *testing.T) {
 		"path_prefix = \"/x\"":                                     `f.toml, line 1: path_prefix = "/x": is not supported: it does nothing in Sockudo; in a Caddyfile, handle_path takes a prefix away`,
 		"[ai_transport]\nenabled = true":                           "f.toml, line 1: ai_transport is not supported yet by this version",
 		"[cache.memory]\nttl = 5":                                  "f.toml, line 2: cache.memory.ttl = 5: is not supported: every entry has its own: channel_limits.cache_ttl, idempotency.ttl_seconds",
-		"[rate_limiter.api_rate_limit]\ntrust_hops = 1":            `f.toml, line 2: rate_limiter.api_rate_limit.trust_hops = 1: Caddy knows proxies by their addresses: write trusted_proxies = ["10.0.0.0/8"] with those of your proxies, or ["private_ranges"], at the top of the file`,
+		"[rate_limiter.api_rate_limit]\ntrust_hops = 1":            `f.toml, line 2: rate_limiter.api_rate_limit.trust_hops = 1: proxies are known to Caddy by their addresses: write trusted_proxies = ["10.0.0.0/8"] with those of your proxies, or ["private_ranges"], at the top of the file`,
 		"[adapter]\ndriver = \"redis\"\nfallback_to_local = true":  "f.toml, line 3: adapter.fallback_to_local = true: is not supported yet by this version: a node whose adapter cannot be reached does not start; write false, or leave it out",
 		"[adapter.redis]\ncluster_mode = true":                     `f.toml, line 2: adapter.redis.cluster_mode = true: is not supported: a cluster is selected by driver = "redis-cluster"`,
 		"[push]\ndry_run = true":                                   "f.toml, line 2: push.dry_run = true: is not supported: it does nothing in Sockudo either",

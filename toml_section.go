@@ -3,6 +3,7 @@ package sockudo
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (r *fileReader) section(n *fileNode, t reflect.Type) map[string]any {
 		spelled[f.name] = value
 		object[f.name] = r.fieldValue(value, t, f, a)
 	}
-	if s, ok := reflect.New(t).Interface().(driverSection); ok {
+	if s, ok := reflect.TypeAssert[driverSection](reflect.New(t)); ok {
 		r.driverOptions(s, object, spelled["driver"], guest)
 	}
 	return object
@@ -206,9 +207,7 @@ func (r *fileReader) driverOptions(s driverSection, object map[string]any, name,
 			r.fail(own.take(key), unknownWord(key, words))
 		}
 	}
-	for word, value := range r.chosen(name, namespaces[kind], own) {
-		object[word] = value
-	}
+	maps.Copy(object, r.chosen(name, namespaces[kind], own))
 }
 
 // guests reads the tables of modules by their names: databases and push services.

@@ -3,6 +3,7 @@ package sockudo
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path"
 	"strconv"
@@ -49,7 +50,7 @@ func (r *fileReader) readTLS(n *fileNode, s *fileServer) {
 	wrapped := &fileNode{value: fileTable{"ssl": n}}
 	for _, k := range idleKeys {
 		if strings.HasPrefix(k.path, "ssl.") {
-			r.readIdleKey(wrapped, wrapped, k, strings.Split(k.path, "."))
+			r.readIdleKey(wrapped, k, strings.Split(k.path, "."))
 		}
 	}
 	r.onlyKeys(n, "enabled cert_path key_path redirect_http http_port")
@@ -120,7 +121,7 @@ func (r *fileReader) readProxies(root *fileNode, s *fileServer) {
 		}
 		root.take("rate_limiter", rate, "trust_hops")
 		if hops := r.number(n, 0, 0, 1<<31-1); hops > 0 && len(s.proxies) == 0 {
-			r.refuse(n, false, errors.New(`Caddy knows proxies by their addresses: write trusted_proxies = ["10.0.0.0/8"] with those of your proxies, or ["private_ranges"], at the top of the file`))
+			r.refuse(n, false, errors.New(`proxies are known to Caddy by their addresses: write trusted_proxies = ["10.0.0.0/8"] with those of your proxies, or ["private_ranges"], at the top of the file`))
 		} else if hops > 0 {
 			r.note(n, "trusted_proxies counts")
 		} else {
@@ -157,9 +158,7 @@ func (r *fileReader) readMetrics(root *fileNode, f *sockudoFile) {
 func (f *sockudoFile) caddy() map[string]any {
 	s := &f.server
 	handler := map[string]any{"handler": "sockudo"}
-	for word, value := range f.Hub {
-		handler[word] = value
-	}
+	maps.Copy(handler, f.Hub)
 	if len(f.Hub) == 0 {
 		handler["env_overrides"] = true // an object that says nothing would refer to another one
 	}

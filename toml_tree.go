@@ -120,6 +120,7 @@ func parseFileTOML(text []byte) (*fileNode, error) {
 			here = b.descend(b.root, e.Key(), true)
 		case unstable.KeyValue:
 			b.assign(here, e)
+		default: // an expression is nothing else
 		}
 	}
 	return b.root, b.parser.Error()

@@ -82,7 +82,7 @@ func TestConsoleDoesNotHoldUpTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer res.Body.Close()
+		t.Cleanup(func() { _ = res.Body.Close() })
 		lines := bufio.NewScanner(res.Body)
 		if res.StatusCode != http.StatusOK || res.Proto != proto || !lines.Scan() {
 			t.Fatalf("%s %s: %s %v", proto, res.Proto, res.Status, lines.Err())

@@ -75,9 +75,9 @@ func (c *Console) Set(s *Settings) {
 	switch {
 	case before == nil:
 	case s == nil:
-		c.endSessions(endOff)
+		c.endSessions(errEndOff)
 	case *before != *s:
-		c.endSessions(endReload) // the pages ask again what they may do
+		c.endSessions(errEndReload) // the pages ask again what they may do
 	}
 }
 
@@ -89,7 +89,7 @@ func (c *Console) Revoke() {
 	c.mu.Lock()
 	c.key = newKey()
 	c.mu.Unlock()
-	c.endSessions(endRevoked)
+	c.endSessions(errEndRevoked)
 }
 
 // ErrOff is the answer of a console that is off.

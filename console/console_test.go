@@ -165,8 +165,11 @@ func TestRoutesAskForRights(t *testing.T) {
 		publish   bool
 		want      int
 	}{
-		{"/c/api/any", "a", false, 200}, {"/c/api/whole", "", false, 200}, {"/c/api/whole", "a", true, 403},
-		{"/c/api/act/x%2Fy", "a", true, 200}, {"/c/api/act/x", "", false, 403},
+		{"/c/api/any", "a", false, 200},
+		{"/c/api/whole", "", false, 200},
+		{"/c/api/whole", "a", true, 403},
+		{"/c/api/act/x%2Fy", "a", true, 200},
+		{"/c/api/act/x", "", false, 403},
 	} {
 		if w := get(c, test.path, token(test.app, test.publish)); w.Code != test.want {
 			t.Errorf("%+v: %d %s", test, w.Code, w.Body)
@@ -226,7 +229,7 @@ func TestStreams(t *testing.T) {
 				t.Fatalf("%v before %s", err, want)
 			}
 			if l.End != "" {
-				if err := lines.Decode(&l); l.End != want || err != io.EOF { //nolint:errorlint // identity
+				if err := lines.Decode(&l); l.End != want || err != io.EOF {
 					t.Errorf("ended with %s and %v, want %s", l.End, err, want)
 				}
 				return

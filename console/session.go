@@ -7,12 +7,12 @@ import (
 
 // Why sessions end, as the page is told.
 var (
-	endExpired  = errors.New("expired")
-	endOff      = errors.New("off")
-	endRevoked  = errors.New("revoked")
-	endReload   = errors.New("reload")
-	endReplaced = errors.New("replaced")
-	endHub      = errors.New("closed")
+	errEndExpired  = errors.New("expired")
+	errEndOff      = errors.New("off")
+	errEndRevoked  = errors.New("revoked")
+	errEndReload   = errors.New("reload")
+	errEndReplaced = errors.New("replaced")
+	errEndHub      = errors.New("closed")
 )
 
 // session is an open page.
@@ -25,7 +25,7 @@ func (c *Console) begin(ctx context.Context, id string, most int) (context.Conte
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if before := c.sessions[id]; before != nil {
-		before.end(endReplaced)
+		before.end(errEndReplaced)
 	} else if len(c.sessions) >= most {
 		return nil, nil, false
 	}

@@ -51,7 +51,7 @@ func (c *Console) serveStream(w http.ResponseWriter, r *http.Request, who Claims
 		refuse(w, http.StatusBadRequest, "page must name the page in 1 to 64 bytes.")
 		return
 	}
-	ctx, stop := context.WithDeadlineCause(r.Context(), who.expires(), endExpired)
+	ctx, stop := context.WithDeadlineCause(r.Context(), who.expires(), errEndExpired)
 	defer stop()
 	id := who.ID + " " + page
 	ctx, s, ok := c.begin(ctx, id, settings.MaxSessions)
@@ -61,7 +61,7 @@ func (c *Console) serveStream(w http.ResponseWriter, r *http.Request, who Claims
 	}
 	defer c.finish(id, s)
 	if _, err := c.verify(bearer(r), time.Now()); err != nil || c.On() == nil { // meanwhile
-		s.end(endRevoked)
+		s.end(errEndRevoked)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("X-Accel-Buffering", "no")
@@ -140,7 +140,7 @@ func (t *stream) run(ctx context.Context, s *session, tap *realtime.Tap, until <
 			}
 			return
 		case <-until:
-			s.end(endReload)
+			s.end(errEndReload)
 			until = nil
 		case l := <-lines:
 			err = t.write(l)
@@ -155,7 +155,7 @@ func listen(ctx context.Context, s *session, tap *realtime.Tap, lines chan<- Lin
 	for {
 		happened, missed, err := tap.Next(ctx)
 		if errors.Is(err, realtime.ErrTapClosed) {
-			s.end(endHub)
+			s.end(errEndHub)
 			return
 		}
 		if err != nil {

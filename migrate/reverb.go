@@ -8,7 +8,7 @@ import (
 )
 
 // reverbVariables are the options that variables set, as config/reverb.php has them.
-var reverbVariables = map[string]string{
+var reverbVariables = map[string]string{ //nolint:gosec // names
 	"REVERB_SERVER":                        "default",
 	"REVERB_SERVER_HOST":                   "servers.reverb.host",
 	"REVERB_SERVER_PORT":                   "servers.reverb.port",

@@ -8,7 +8,7 @@ var soketiSections = []string{
 }
 
 // soketiVariables are the options that variables set, by their names without SOKETI_.
-var soketiVariables = map[string]string{
+var soketiVariables = map[string]string{ //nolint:gosec // names
 	"ADAPTER_CLUSTER_REQUESTS_TIMEOUT": "adapter.cluster.requestsTimeout",
 	"ADAPTER_DRIVER":                   "adapter.driver",
 	"ADAPTER_NATS_CREDENTIALS":         "adapter.nats.credentials",

@@ -43,7 +43,8 @@ func (h *Hub) Counts(app string) Counts {
 // total adds up the values of a vector, those of one app unless app is "".
 func total(c interface {
 	Collect(to chan<- prometheus.Metric)
-}, app string) (sum float64) {
+}, app string,
+) (sum float64) {
 	all := make(chan prometheus.Metric, 64)
 	go func() {
 		defer close(all)

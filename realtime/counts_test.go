@@ -18,7 +18,7 @@ func TestCounts(t *testing.T) {
 	if app.Connections != 1 || app.MessagesIn != 1 || app.Limited != 0 {
 		t.Errorf("the app has counted %+v", app)
 	}
-	if other != (f.hub.Counts("nobody")) || other.Connections != 0 || other.MessagesIn != 0 {
+	if other != f.hub.Counts("nobody") || other.Connections != 0 || other.MessagesIn != 0 {
 		t.Errorf("an app that is not there has counted %+v", other)
 	}
 }

@@ -33,7 +33,7 @@ type Board struct {
 	states map[stateKey]*state
 	jobs   map[string]jobTimes // by id, of those that have to run again
 	recent []Attempt
-	now    func() time.Time    // for tests
+	now    func() time.Time // for tests
 }
 
 type stateKey struct{ app, endpoint string }

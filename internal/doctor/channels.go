@@ -30,7 +30,7 @@ func (w *walker) subscribe(ctx context.Context, s *socket, channel, member strin
 	return err
 }
 
-const noSecret = "there is no secret: SOCKUDO_APP_SECRET, --secret-file, --secret - or --app"
+const noSecret = "there is no secret: SOCKUDO_APP_SECRET, --secret-file, --secret - or --app" //nolint:gosec // it is none
 
 // auth subscribes to a private channel.
 func (w *walker) auth(ctx context.Context) Step {
@@ -135,10 +135,10 @@ func (w *walker) clientEvent(ctx context.Context) Step {
 	select {
 	case err = <-arrived:
 		cancel()
-		<-heard
+		<-heard //nolint:errcheck // it has ended
 	case err = <-heard:
 		cancel()
-		<-arrived
+		<-arrived //nolint:errcheck // it has ended
 	}
 	refused, is := errors.AsType[*refusal](err)
 	switch {

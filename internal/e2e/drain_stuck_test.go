@@ -67,9 +67,9 @@ func TestExitWithStuckClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer body.Close()
+		t.Cleanup(func() { _ = body.Close() })
 	}
-	resp, err := http.Get("http://" + c.admin + "/sockudo/hubs/default/tail") //nolint:noctx // it ends with the process
+	resp, err := http.Get("http://" + c.admin + "/sockudo/hubs/default/tail")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func dialBody(c *caddy, secure bool) (io.Closer, error) {
 		return conn, err
 	}
 	r, w := io.Pipe()
-	req, err := http.NewRequest(http.MethodPost, "https://localhost:"+c.secure+target, r) //nolint:noctx // it ends with the process
+	req, err := http.NewRequest(http.MethodPost, "https://localhost:"+c.secure+target, r)
 	if err != nil {
 		return nil, err
 	}

@@ -131,10 +131,10 @@ func appendCount(b []byte, o operation) ([]byte, bool) {
 
 func appendTimestamp(b []byte, at time.Time) []byte {
 	b = protowire.AppendTag(b, timestampSeconds, protowire.VarintType)
-	b = protowire.AppendVarint(b, uint64(at.Unix())) //nolint:gosec // as protobuf writes an int64
+	b = protowire.AppendVarint(b, uint64(at.Unix()))
 	if n := at.Nanosecond(); n > 0 {
 		b = protowire.AppendTag(b, timestampNanos, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(n)) //nolint:gosec // it is not negative
+		b = protowire.AppendVarint(b, uint64(n))
 	}
 	return b
 }
@@ -158,8 +158,8 @@ func appendText(b []byte, field protowire.Number, text string) []byte {
 // event is the message around one of its kinds, behind its length.
 func event(kind protowire.Number, body []byte) []byte {
 	size := protowire.SizeTag(kind) + protowire.SizeBytes(len(body))
-	b := make([]byte, 0, protowire.SizeVarint(uint64(size))+size) //nolint:gosec // it is not negative
-	b = protowire.AppendVarint(b, uint64(size))                   //nolint:gosec // it is not negative
+	b := make([]byte, 0, protowire.SizeVarint(uint64(size))+size)
+	b = protowire.AppendVarint(b, uint64(size))
 	b = protowire.AppendTag(b, kind, protowire.BytesType)
 	return protowire.AppendBytes(b, body)
 }

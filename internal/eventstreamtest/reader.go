@@ -53,7 +53,7 @@ type Reader struct {
 // Dial connects to a server, until the test ends.
 func Dial(t *testing.T, address string) *Reader {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func (m *Message) decodeMetric(t *testing.T, b []byte) {
 					ns = bits
 				}
 			})
-			m.At = time.Unix(int64(s), int64(ns)) //nolint:gosec // as protobuf writes an int64
+			m.At = time.Unix(int64(s), int64(ns))
 		case 3:
 			var key, value string
 			fields(t, bytes, func(n protowire.Number, _ uint64, text []byte) {

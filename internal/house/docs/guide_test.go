@@ -166,7 +166,7 @@ func open(t *testing.T, url string, cookies ...[2]string) *page {
 	settings, err := json.Marshal(map[string]any{
 		"url":            url,
 		"cookies":        cookies,
-		"library":        filepath.Join(packages(t), "node_modules/pusher-js/dist/web/pusher.min.js"),
+		"library":        filepath.Join(packages(t), "node_modules", "pusher-js", "dist", "web", "pusher.min.js"),
 		"executablePath": chromium(t),
 	})
 	if err != nil {

@@ -76,7 +76,7 @@ func marksAbove(lines []string, at int) (marks map[string]string, faults []fault
 	marks = map[string]string{}
 	for i := at - 1; i >= 0; i-- {
 		m := mark.FindStringSubmatch(strings.TrimSpace(lines[i]))
-		if i > 0 && lines[i] == "" && strings.HasPrefix(lines[i-1], "<!-- generated: ") || m != nil && m[1] == "generated" {
+		if i > 0 && lines[i] == "" && strings.HasPrefix(lines[i-1], "<!-- generated: ") || len(m) > 0 && m[1] == "generated" {
 			continue // what the house writes; the marks stand above
 		}
 		if m == nil {

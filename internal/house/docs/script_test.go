@@ -28,7 +28,7 @@ func packages(t testing.TB) string {
 // workshop is a directory in which Node finds the packages.
 func workshop(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(packages(t), "run-")
+	dir, err := os.MkdirTemp(packages(t), "run-") //nolint:usetesting // below the packages
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func caddyBinary(t testing.TB) string {
 	}
 	binary := filepath.Join(t.TempDir(), "caddy")
 	write(t, binary, fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", asCaddy, self))
-	if err := os.Chmod(binary, 0o700); err != nil { //nolint:gosec // it is to be executed
+	if err := os.Chmod(binary, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return binary
