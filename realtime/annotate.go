@@ -52,6 +52,9 @@ func (l Live) Annotated(ctx context.Context, app *storage.App, channel string, s
 		event.Name = protocol.WebhookUnannotated
 		l.Hub.metrics.history.unannotated.WithLabelValues(channel, app.ID, a.Type, protocol.ParseChannel(channel).Kind.String()).Inc()
 	}
+	if s.Clipped {
+		l.Hub.metrics.history.clipped.WithLabelValues(channel, app.ID, a.Type, protocol.ParseChannel(channel).Kind.String()).Inc()
+	}
 	l.tellIfAsked(app, event)
 	serial, _ := history.ParseAnnotationSerial(a.Serial)
 	return l.broadcast(ctx, &protocol.Envelope{

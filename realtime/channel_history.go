@@ -106,7 +106,9 @@ func (c *Conn) readHistory(ctx context.Context, name string, q history.Query) (*
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	page, err := live.historyLog(history.Key(c.app.id, name), p.Retention).Page(ctx, q)
+	past := live.historyLog(history.Key(c.app.id, name), p.Retention)
+	past.Shown = c.hub.CountShown(c.app.id)
+	page, err := past.Page(ctx, q)
 	var text []byte
 	if err == nil {
 		text, err = page.Append(nil)

@@ -90,6 +90,7 @@ func NewHub(name string) *Hub {
 
 		changing: newChanging(), annotations: history.NewAnnotationCache(maxProjections),
 	}
+	h.annotations.Rebuilt = h.metrics.rebuilt
 	h.cluster = newCluster(h)
 	h.announcer = newAnnouncer(h)
 	h.keeper = newKeeper(h)

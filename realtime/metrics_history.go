@@ -1,6 +1,13 @@
 package realtime
 
-import "github.com/sockudo/caddy-sockudo/internal/meter"
+import (
+	"time"
+
+	"github.com/sockudo/caddy-sockudo/internal/meter"
+	"github.com/sockudo/caddy-sockudo/realtime/history"
+	"github.com/sockudo/caddy-sockudo/realtime/protocol"
+	"github.com/sockudo/caddy-sockudo/storage"
+)
 
 // metricsHistory are the collectors of what is kept.
 type metricsHistory struct {
@@ -8,6 +15,9 @@ type metricsHistory struct {
 	members, memberFailures        *meter.CounterVec
 	mutations, retrievals          *meter.CounterVec
 	annotated, unannotated, sumups *meter.ChannelCounterVec
+	clipped, rebuilds              *meter.ChannelCounterVec
+	substitutions                  *meter.CounterVec
+	rebuilding                     *meter.HistogramVec
 	latency, memberLatency         *meter.HistogramVec
 	waiting, membersWaiting        *meter.GaugeVec
 }
@@ -32,7 +42,33 @@ func newMetricsHistory(
 		retrievals:     counter("versioned_message_retrieval_total", "Calls that read versions of a message.", "surface", "result"),
 		annotated:      r.ChannelCounters("annotations_published_total", "Annotations that were made.", "app_id", "type"),
 		unannotated:    r.ChannelCounters("annotations_deleted_total", "Annotations that were deleted.", "app_id", "type"),
+		substitutions:  counter("versioned_history_substitution_total", "Messages in pages of the history, by whether a newer version is shown (substituted), their own (current), or the stored one because no version is left (gone).", "result"),
+		clipped:        r.ChannelCounters("annotation_summary_clipped_total", "Summaries of annotations that do not name all clients, because they would be too large.", "app_id", "type"),
+		rebuilds:       r.ChannelCounters("annotation_projection_rebuild_total", "Times that all annotations of a channel were read to sum them up.", "app_id"),
+		rebuilding:     histogram("annotation_projection_rebuild_duration_seconds", "Time that this took, in seconds.", rebuildSeconds, "channel_type"),
 		sumups:         r.ChannelCounters("annotation_summary_deliveries_total", "Summaries of annotations that were sent to the subscribers of a channel.", "app_id"),
+	}
+}
+
+// rebuildSeconds are the buckets of what is read in the background.
+var rebuildSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+
+// rebuilt counts that all annotations of a channel were read.
+func (m *Metrics) rebuilt(key storage.LogKey, took time.Duration) {
+	_, channel := history.KindOf(key)
+	kind := protocol.ParseChannel(channel).Kind.String()
+	m.history.rebuilds.WithLabelValues(channel, key.App, kind).Inc()
+	m.history.rebuilding.WithLabelValues(key.App, kind).Observe(took.Seconds())
+}
+
+// CountShown counts what the pages of an app's histories show (history.Log.Shown).
+func (h *Hub) CountShown(app string) func(substituted, current, gone int) {
+	return func(substituted, current, gone int) {
+		for result, n := range map[string]int{"substituted": substituted, "current": current, "gone": gone} {
+			if n > 0 {
+				h.metrics.history.substitutions.WithLabelValues(app, result).Add(float64(n))
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/sockudo/caddy-sockudo/storage"
 )
@@ -18,6 +19,10 @@ type AnnotationCache struct {
 	bytes    int
 	channels map[storage.LogKey]*annotatedChannel
 	order    list.List // of *annotatedChannel, the last used in front
+
+	// Rebuilt is told whenever the whole log of a channel had to be read, and how long that has
+	// taken. It is set before the cache is used; nil is for nobody.
+	Rebuilt func(key storage.LogKey, took time.Duration)
 }
 
 // annotatedChannel is one channel of the cache. The projection belongs to whom the turn
@@ -84,8 +89,12 @@ func (c *AnnotationCache) use(ctx context.Context, a Annotations, do func(*proje
 		c.charge(one, one.projection.cost)
 		<-one.turn
 	}()
+	begun, before := time.Now(), one.projection.rebuilds
 	if err := one.projection.follow(ctx, a); err != nil {
 		return err
+	}
+	if c.Rebuilt != nil && one.projection.rebuilds > before {
+		c.Rebuilt(one.key, time.Since(begun))
 	}
 	return do(&one.projection)
 }

@@ -23,6 +23,8 @@ type projection struct {
 	oldest   int64
 	messages map[string]*annotatedMessage
 	cost     int
+	// rebuilds counts how often the whole log had to be read.
+	rebuilds int
 }
 
 // annotatedMessage is one message of a projection.
@@ -63,7 +65,9 @@ func (p *projection) follow(ctx context.Context, a Annotations) error {
 	// With another age, entries may count again that did not. A log that is shorter than
 	// it was has lost something.
 	if head.Stream != p.stream || p.age != a.Age || head.Serial < p.applied {
+		rebuilds := p.rebuilds
 		*p = newProjection(head.Stream, a.Age, head.First)
+		p.rebuilds = rebuilds + 1
 	}
 	if err := p.expire(ctx, a, head); err != nil {
 		return err
@@ -275,6 +279,8 @@ type Summary struct {
 	Serial string
 	// JSON is the value below the type in a frame.
 	JSON []byte
+	// Clipped says that not all clients are named, because a frame has no room for them.
+	Clipped bool
 }
 
 // summary makes the summary of a type on a message, which is not stale.
@@ -288,7 +294,7 @@ func (p *projection) summary(a Annotations, serial, annotationType string, t *ta
 		room = a.MaxFrame - protocol.SummaryOverhead(a.Channel, serial, annotationType)
 	}
 	p.cost -= t.cost
-	s.JSON = t.json(room)
+	s.JSON, s.Clipped = t.json(room), t.clipped
 	p.cost += t.cost
 	return s
 }

@@ -355,7 +355,7 @@ func TestHTTP150ClippedSummaries(t *testing.T) {
 			if c.ids > 0 && (!strings.Contains(text, fmt.Sprintf("ü-%03d", c.ids-1)) || strings.Index(text, "ü-000") > strings.Index(text, "ü-001")) {
 				t.Errorf("%s: %s", annotationType, text)
 			}
-			if clipped := strings.Contains(text, `"clipped":true`); clipped != (c.ids < 100) {
+			if clipped := strings.Contains(text, `"clipped":true`); clipped != (c.ids < 100) || s.Clipped != clipped {
 				t.Errorf("%s: clipped %v at %d ids", annotationType, clipped, c.ids)
 			}
 			total := map[string]string{"r:multiple.v1": `"total":200,`}[annotationType]
@@ -401,8 +401,17 @@ func TestAnnotationCacheIsBounded(t *testing.T) {
 	if ask(0); counting.reads != 0 {
 		t.Errorf("a channel that is always asked for was read %d times", counting.reads)
 	}
-	if ask(1); counting.reads != 1 {
-		t.Errorf("a channel that had gone was read %d times", counting.reads)
+	rebuilt := 0
+	cache.Rebuilt = func(key storage.LogKey, took time.Duration) {
+		if rebuilt++; key != a.Key() || took <= 0 {
+			t.Errorf("%v was rebuilt in %s", key, took)
+		}
+	}
+	if ask(0); rebuilt != 0 {
+		t.Error("a channel that was there is rebuilt")
+	}
+	if ask(1); counting.reads != 1 || rebuilt != 1 {
+		t.Errorf("a channel that had gone was read %d times, and rebuilt %d times", counting.reads, rebuilt)
 	}
 }
 

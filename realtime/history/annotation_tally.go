@@ -25,6 +25,8 @@ type tally struct {
 	// text is the summary for frames that have room bytes for it, nil when it has changed.
 	text json.RawMessage
 	room int
+	// clipped says that text leaves out clients.
+	clipped bool
 }
 
 // bucket is what there is under one name.
@@ -156,16 +158,18 @@ func (t *tally) json(room int) json.RawMessage {
 		return t.text
 	}
 	t.forget()
-	t.room = room
-	clients := 0
+	t.room, t.clipped = room, false
+	clients, longest := 0, 0
 	for _, b := range t.names {
 		clients += len(b.clients)
+		longest = max(longest, len(b.clients))
 	}
 	for i, most := range clips {
 		// A client takes three bytes at least, so all need not be written to see.
 		if i == 0 && clients > room/3 {
 			continue
 		}
+		t.clipped = longest > most && t.kind != protocol.SummarizeTotal
 		if t.text = t.append(make([]byte, 0, 64), most); len(t.text) <= room {
 			break
 		}

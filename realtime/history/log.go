@@ -83,6 +83,9 @@ type Log struct {
 	Retention Retention
 	// Now is the time, in Unix milliseconds.
 	Now int64
+	// Shown is told of each page how many messages it shows by a newer version, how many are
+	// their own newest one, and of how many no version is left. Nil for nobody.
+	Shown func(substituted, current, gone int)
 }
 
 // Floor is where what is shown of a log begins.

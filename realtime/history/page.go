@@ -98,8 +98,12 @@ func (l Log) latest(ctx context.Context, s stand, entries []storage.LogEntry) ([
 			read[i].Latest = &read[i].LogEntry
 		}
 	}
-	if len(subjects) == 0 || s.Head.Row == s.Head.Serial {
-		return read, nil // nothing was ever changed
+	if len(subjects) == 0 {
+		return read, nil
+	}
+	if s.Head.Row == s.Head.Serial { // nothing was ever changed
+		l.shown(0, len(subjects), 0)
+		return read, nil
 	}
 	latest, err := l.Store.Latest(ctx, l.Key, s.Head.Stream, subjects)
 	if err != nil {
@@ -110,17 +114,32 @@ func (l Log) latest(ctx context.Context, s stand, entries []storage.LogEntry) ([
 			return nil, err
 		}
 	}
+	var substituted, current, gone int
 	for i := range read {
 		if read[i].Latest == nil {
 			continue
 		}
-		if e, ok := latest[read[i].Subject]; ok {
-			read[i].Latest = &e
-		} else {
-			read[i].Latest = nil // gone, so that the row is shown as it was stored
+		e, ok := latest[read[i].Subject]
+		switch {
+		case !ok:
+			gone++
+			read[i].Latest = nil // so that the row is shown as it was stored
+			continue
+		case e.Serial == read[i].Serial:
+			current++
+		default:
+			substituted++
 		}
+		read[i].Latest = &e
 	}
+	l.shown(substituted, current, gone)
 	return read, nil
+}
+
+func (l Log) shown(substituted, current, gone int) {
+	if l.Shown != nil {
+		l.Shown(substituted, current, gone)
+	}
 }
 
 // truncated says whether rows within bounds are not shown any more (HTTP API, section

@@ -269,6 +269,8 @@ func TestLatestVersions(t *testing.T) {
 			latest++
 		}
 	}
+	var substituted, current, gone int
+	f.Shown = func(s, c, g int) { substituted, current, gone = substituted+s, current+c, gone+g }
 	f.version("a", "create", "1", 0)
 	f.version("b", "create", "2", 0)
 	check := func(want ...string) {
@@ -296,6 +298,9 @@ func TestLatestVersions(t *testing.T) {
 	check("sockudo:message.update message.update sockudo:message.update new", "sockudo:message.create message.create sockudo:message.create 2", "sockudo:message.create message.create sockudo:message.create 3")
 	if latest != 1 {
 		t.Errorf("versions were looked for %d times", latest)
+	}
+	if substituted != 1 || current != 4 || gone != 0 {
+		t.Errorf("%d messages were substituted, %d current and %d gone", substituted, current, gone)
 	}
 	// The size is that of what is shown, for a socket with the stream.
 	p := f.page(Query{Limit: 1, OldestFirst: true, Socket: true})

@@ -30,7 +30,7 @@ func (c *call) historyLog() (past history.Log, pageSize int, f *failure) {
 
 // logOf adds the store and the time.
 func (c *call) logOf(past history.Log) (history.Log, *failure) {
-	past.Store, past.Now = c.settings().Drivers.History, c.h.now().UnixMilli()
+	past.Store, past.Now, past.Shown = c.settings().Drivers.History, c.h.now().UnixMilli(), c.live.Hub.CountShown(c.app.ID)
 	if past.Store == nil {
 		return past, c.internal("reading a history", errNoHistory)
 	}
