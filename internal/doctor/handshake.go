@@ -16,6 +16,9 @@ func (w *walker) upgrade(ctx context.Context) Step {
 		return skip("there is no key: name the app with --key or --app")
 	}
 	s, a, err := w.dial(ctx)
+	if err != nil && a == nil && ctx.Err() == nil {
+		s, a, err = w.dial(ctx) // a server that is being reloaded resets what has just come
+	}
 	if err == nil {
 		w.first = s
 		return ok("101, the connection is a WebSocket")
