@@ -20,26 +20,30 @@ const answerTime = time.Second
 // of its own.
 type calls struct {
 	mu    sync.Mutex
-	open  map[*http.ResponseController]struct{}
+	open  map[*call]struct{}
 	until time.Time // zero while the process does not end
 }
 
-// begin notes a call. The caller ends it.
-func (c *calls) begin(w http.ResponseWriter) *http.ResponseController {
-	one := http.NewResponseController(w)
+// call is one call. Its handler may write at any moment, and what Caddy puts around a writer takes a deadline for
+// writing from its handler alone; that of the server takes it from anybody.
+type call struct{ caddys, servers *http.ResponseController }
+
+// begin notes a call, in the goroutine of its handler. The caller ends it.
+func (c *calls) begin(w http.ResponseWriter) *call {
+	one := &call{http.NewResponseController(w), http.NewResponseController(serversOwn(w))}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
-		c.open = map[*http.ResponseController]struct{}{}
+		c.open = map[*call]struct{}{}
 	}
 	c.open[one] = struct{}{}
 	if !c.until.IsZero() {
-		bound(one, c.until)
+		one.bound(one.caddys, c.until)
 	}
 	return one
 }
 
-func (c *calls) end(one *http.ResponseController) {
+func (c *calls) end(one *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.open, one)
@@ -51,14 +55,25 @@ func (c *calls) endBy(until time.Time) {
 	defer c.mu.Unlock()
 	c.until = until
 	for one := range c.open {
-		bound(one, until)
+		one.bound(one.servers, until)
 	}
 }
 
-// bound is how long a call waits for its client.
-func bound(call *http.ResponseController, until time.Time) {
-	_ = call.SetReadDeadline(until) // every server that Caddy has can do this
-	_ = call.SetWriteDeadline(until.Add(answerTime))
+// bound is how long a call waits for its client. Every server that Caddy has can do this.
+func (c *call) bound(writer *http.ResponseController, until time.Time) {
+	_ = c.caddys.SetReadDeadline(until)
+	_ = writer.SetWriteDeadline(until.Add(answerTime))
+}
+
+// serversOwn is the server's own writer below all that wrap it.
+func serversOwn(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = wrapper.Unwrap()
+	}
 }
 
 // exitBound is what Caddy leaves for the end of the process: its grace period, zero for no bound.
