@@ -63,7 +63,7 @@ func TestKeyTellsTablesApart(t *testing.T) {
 		}
 		return m.Key()
 	}
-	one := dynamodb.AppManagerModule{AWSAccessKeyID: "a", AWSSecretAccessKey: "b"}
+	one := dynamodb.AppManagerModule{Account: dynamodb.Account{AWSAccessKeyID: "a", AWSSecretAccessKey: "b"}}
 	same := one
 	same.Region, same.TableName = "us-east-1", "sockudo-applications"
 	if key(one) != key(same) {

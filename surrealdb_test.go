@@ -57,7 +57,7 @@ func TestKeyTellsSurrealDBsApart(t *testing.T) {
 		}
 		return m.Key()
 	}
-	one := surrealdb.AppManagerModule{Password: "b"}
+	one := surrealdb.AppManagerModule{Login: surrealdb.Login{Password: "b"}}
 	same := one
 	same.URL, same.Namespace, same.Database, same.TableName, same.AuthLevel = "http://127.0.0.1:8000/", "sockudo", "sockudo", "applications", "root"
 	if key(one) != key(same) {

@@ -61,7 +61,7 @@ func TestHistoryModule(t *testing.T) {
 // A module opens what it says.
 func TestHistoryModuleOpens(t *testing.T) {
 	o := newTable(t)
-	m := &HistoryModule{TableName: o.Table, EndpointURL: o.Endpoint, AWSAccessKeyID: o.AccessKeyID, AWSSecretAccessKey: o.SecretAccessKey}
+	m := &HistoryModule{TableName: o.Table, Account: Account{EndpointURL: o.Endpoint, AWSAccessKeyID: o.AccessKeyID, AWSSecretAccessKey: o.SecretAccessKey}}
 	if err := m.Provision(caddy.Context{}); err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,8 @@ func init() {
 	caddy.RegisterModule(new(PushStoreModule))
 }
 
-// AppManagerModule keeps apps in SurrealDB. It reads the table of Sockudo.
-type AppManagerModule struct {
+// Login says where a server is, and who signs in.
+type Login struct {
 	// URL is where the server is: ws://HOST:PORT, or wss:// with TLS; http:// and
 	// https:// mean the same, requests go over a WebSocket in any case. Default:
 	// ws://127.0.0.1:8000.
@@ -28,7 +28,7 @@ type AppManagerModule struct {
 	// Namespace holds the database. Default: sockudo.
 	Namespace string `json:"namespace,omitempty"`
 
-	// Database holds the table. Default: sockudo.
+	// Database holds the tables. Default: sockudo.
 	Database string `json:"database,omitempty"`
 
 	// Username signs in. Default: root.
@@ -42,13 +42,55 @@ type AppManagerModule struct {
 	// Default: root.
 	AuthLevel string `json:"auth_level,omitempty"`
 
-	// TableName is the table of the apps; it is made if there is none. Default:
-	// applications.
-	TableName string `json:"table_name,omitempty"`
-
 	// TLS says how to encrypt, with wss:// only. Default: it trusts the authorities of
 	// the system.
 	TLS *words.TLS `json:"tls,omitempty"`
+}
+
+// read reads the words of a driver, of which one is its own.
+func (l *Login) read(d *caddyfile.Dispenser, own string, value *string) error {
+	return words.ReadWith(d, words.Set{
+		"url": words.Text(&l.URL), "namespace": words.Text(&l.Namespace), "database": words.Text(&l.Database),
+		"username": words.Text(&l.Username), "password": words.Text(&l.Password), "auth_level": words.Text(&l.AuthLevel),
+		own: words.Text(value),
+	}, func(word string) (bool, error) {
+		if word != "tls" {
+			return false, nil
+		}
+		return true, words.ReadTLS(d, &l.TLS)
+	})
+}
+
+// expand expands the placeholders and reads the files of TLS.
+func (l *Login) expand(to *Options, own words.Field) (err error) {
+	err = words.ExpandAll(
+		words.Field{Name: "url", Text: l.URL, To: &to.URL},
+		words.Field{Name: "namespace", Text: l.Namespace, To: &to.Namespace},
+		words.Field{Name: "database", Text: l.Database, To: &to.Database},
+		words.Field{Name: "username", Text: l.Username, To: &to.Username},
+		words.Field{Name: "password", Text: l.Password, To: &to.Password},
+		words.Field{Name: "auth_level", Text: l.AuthLevel, To: &to.AuthLevel},
+		own,
+	)
+	if err == nil {
+		to.TLS, err = l.TLS.Options("tls")
+	}
+	return err
+}
+
+// Driver is the driver's word in the configuration.
+func (*Login) Driver() string { return "surrealdb" }
+
+// OpenTimeout allows for tables and indexes that have to be made.
+func (*Login) OpenTimeout() time.Duration { return OpenTimeout }
+
+// AppManagerModule keeps apps in SurrealDB. It reads the table of Sockudo.
+type AppManagerModule struct {
+	Login
+
+	// TableName is the table of the apps; it is made if there is none. Default:
+	// applications.
+	TableName string `json:"table_name,omitempty"`
 
 	options Options
 }
@@ -76,41 +118,16 @@ func (*AppManagerModule) CaddyModule() caddy.ModuleInfo {
 //		}
 //	}
 func (m *AppManagerModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return words.ReadWith(d, words.Set{
-		"url": words.Text(&m.URL), "namespace": words.Text(&m.Namespace), "database": words.Text(&m.Database),
-		"username": words.Text(&m.Username), "password": words.Text(&m.Password),
-		"auth_level": words.Text(&m.AuthLevel), "table_name": words.Text(&m.TableName),
-	}, func(word string) (bool, error) {
-		if word != "tls" {
-			return false, nil
-		}
-		return true, words.ReadTLS(d, &m.TLS)
-	})
+	return m.read(d, "table_name", &m.TableName)
 }
 
 // Provision expands the placeholders and reads the files of TLS.
 func (m *AppManagerModule) Provision(caddy.Context) error {
-	err := words.ExpandAll(
-		words.Field{Name: "url", Text: m.URL, To: &m.options.URL},
-		words.Field{Name: "namespace", Text: m.Namespace, To: &m.options.Namespace},
-		words.Field{Name: "database", Text: m.Database, To: &m.options.Database},
-		words.Field{Name: "username", Text: m.Username, To: &m.options.Username},
-		words.Field{Name: "password", Text: m.Password, To: &m.options.Password},
-		words.Field{Name: "auth_level", Text: m.AuthLevel, To: &m.options.AuthLevel},
-		words.Field{Name: "table_name", Text: m.TableName, To: &m.options.Table},
-	)
-	if err != nil {
-		return err
-	}
-	m.options.TLS, err = m.TLS.Options("tls")
-	return err
+	return m.expand(&m.options, words.Field{Name: "table_name", Text: m.TableName, To: &m.options.Table})
 }
 
 // Validate checks what can be checked without the server.
 func (m *AppManagerModule) Validate() error { return m.options.check() }
-
-// Driver is the driver's word in the configuration.
-func (*AppManagerModule) Driver() string { return "surrealdb" }
 
 // Key identifies the table and the login.
 func (m *AppManagerModule) Key() string { return keyOf(m.options) }
@@ -125,9 +142,6 @@ func keyOf(o Options) string {
 	return fmt.Sprintf("%#v\x00%#v", o, secure)
 }
 
-// OpenTimeout allows for an index that has to be made.
-func (*AppManagerModule) OpenTimeout() time.Duration { return OpenTimeout }
-
 // Open connects to the server, and makes the table if there is none.
 func (m *AppManagerModule) Open(ctx context.Context) (storage.AppManager, error) {
 	return OpenAppManager(ctx, m.options, caddy.Log().Named("sockudo"))
@@ -135,35 +149,11 @@ func (m *AppManagerModule) Open(ctx context.Context) (storage.AppManager, error)
 
 // HistoryModule keeps the histories of channels in SurrealDB.
 type HistoryModule struct {
-	// URL is where the server is: ws://HOST:PORT, or wss:// with TLS; http:// and
-	// https:// mean the same, requests go over a WebSocket in any case. Default:
-	// ws://127.0.0.1:8000.
-	URL string `json:"url,omitempty"`
-
-	// Namespace holds the database. Default: sockudo.
-	Namespace string `json:"namespace,omitempty"`
-
-	// Database holds the tables. Default: sockudo.
-	Database string `json:"database,omitempty"`
-
-	// Username signs in. Default: root.
-	Username string `json:"username,omitempty"`
-
-	// Password signs in. It had best be a placeholder such as {env.SURREAL_PASS} or
-	// {file./run/secrets/surrealdb}. Default: root.
-	Password string `json:"password,omitempty"`
-
-	// AuthLevel is where the user is defined: "root", "namespace" or "database".
-	// Default: root.
-	AuthLevel string `json:"auth_level,omitempty"`
+	Login
 
 	// TablePrefix is what the names of the four tables begin with; they are made if
 	// there are none. Default: sockudo_history.
 	TablePrefix string `json:"table_prefix,omitempty"`
-
-	// TLS says how to encrypt, with wss:// only. Default: it trusts the authorities of
-	// the system.
-	TLS *words.TLS `json:"tls,omitempty"`
 
 	options HistoryOptions
 }
@@ -191,41 +181,16 @@ func (*HistoryModule) CaddyModule() caddy.ModuleInfo {
 //		}
 //	}
 func (m *HistoryModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return words.ReadWith(d, words.Set{
-		"url": words.Text(&m.URL), "namespace": words.Text(&m.Namespace), "database": words.Text(&m.Database),
-		"username": words.Text(&m.Username), "password": words.Text(&m.Password),
-		"auth_level": words.Text(&m.AuthLevel), "table_prefix": words.Text(&m.TablePrefix),
-	}, func(word string) (bool, error) {
-		if word != "tls" {
-			return false, nil
-		}
-		return true, words.ReadTLS(d, &m.TLS)
-	})
+	return m.read(d, "table_prefix", &m.TablePrefix)
 }
 
 // Provision expands the placeholders and reads the files of TLS.
 func (m *HistoryModule) Provision(caddy.Context) error {
-	err := words.ExpandAll(
-		words.Field{Name: "url", Text: m.URL, To: &m.options.URL},
-		words.Field{Name: "namespace", Text: m.Namespace, To: &m.options.Namespace},
-		words.Field{Name: "database", Text: m.Database, To: &m.options.Database},
-		words.Field{Name: "username", Text: m.Username, To: &m.options.Username},
-		words.Field{Name: "password", Text: m.Password, To: &m.options.Password},
-		words.Field{Name: "auth_level", Text: m.AuthLevel, To: &m.options.AuthLevel},
-		words.Field{Name: "table_prefix", Text: m.TablePrefix, To: &m.options.TablePrefix},
-	)
-	if err != nil {
-		return err
-	}
-	m.options.TLS, err = m.TLS.Options("tls")
-	return err
+	return m.expand(&m.options.Options, words.Field{Name: "table_prefix", Text: m.TablePrefix, To: &m.options.TablePrefix})
 }
 
 // Validate checks what can be checked without the server.
 func (m *HistoryModule) Validate() error { return m.options.check() }
-
-// Driver is the driver's word in the configuration.
-func (*HistoryModule) Driver() string { return "surrealdb" }
 
 // Key identifies the tables and the login.
 func (m *HistoryModule) Key() string {
@@ -233,12 +198,64 @@ func (m *HistoryModule) Key() string {
 	return fmt.Sprintf("%s\x00%q", keyOf(o.Options), o.TablePrefix)
 }
 
-// OpenTimeout allows for tables that have to be made.
-func (*HistoryModule) OpenTimeout() time.Duration { return OpenTimeout }
-
 // Open connects to the server, and makes the tables if there are none.
 func (m *HistoryModule) Open(ctx context.Context) (storage.History, error) {
 	return OpenHistory(ctx, m.options, caddy.Log().Named("sockudo"))
+}
+
+// PushStoreModule keeps the records of push notifications in SurrealDB: devices,
+// subscriptions and publishes. What it has accepted is as durable as the server. That should
+// keep data in RocksDB or TiKV if several nodes share it.
+type PushStoreModule struct {
+	Login
+
+	// TableName is the table of the records; it is made if there is none. It may hold
+	// letters, digits and _ only, 100 at most. Default: sockudo_push.
+	TableName string `json:"table_name,omitempty"`
+
+	options Options
+}
+
+// CaddyModule returns the Caddy module information.
+func (*PushStoreModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "sockudo.push_stores.surrealdb", New: func() caddy.Module { return new(PushStoreModule) }}
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	surrealdb {
+//		url URL                  # ws://127.0.0.1:8000
+//		namespace NAME           # sockudo
+//		database NAME            # sockudo
+//		username NAME            # root
+//		password TEXT            # root
+//		auth_level LEVEL         # root, or namespace or database: where the user is defined
+//		table_name NAME          # sockudo_push
+//		tls {                    # for wss://
+//			ca FILE              # the authorities of the system
+//			cert FILE
+//			key FILE
+//			insecure_skip_verify
+//		}
+//	}
+func (m *PushStoreModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return m.read(d, "table_name", &m.TableName)
+}
+
+// Provision expands the placeholders and reads the files of TLS.
+func (m *PushStoreModule) Provision(caddy.Context) error {
+	return m.expand(&m.options, words.Field{Name: "table_name", Text: m.TableName, To: &m.options.Table})
+}
+
+// Validate checks what can be checked without the server.
+func (m *PushStoreModule) Validate() error { return checkPush(m.options) }
+
+// Key identifies the table and the login.
+func (m *PushStoreModule) Key() string { return keyOf(ofPush(m.options)) }
+
+// Open connects to the server, and makes the table if there is none.
+func (m *PushStoreModule) Open(ctx context.Context) (storage.PushStore, error) {
+	return OpenPushStore(ctx, m.options, caddy.Log().Named("sockudo"))
 }
 
 var (
@@ -246,4 +263,6 @@ var (
 	_ storage.Slow                     = (*AppManagerModule)(nil)
 	_ storage.Spec[storage.History]    = (*HistoryModule)(nil)
 	_ storage.Slow                     = (*HistoryModule)(nil)
+	_ storage.Spec[storage.PushStore]  = (*PushStoreModule)(nil)
+	_ storage.Slow                     = (*PushStoreModule)(nil)
 )

@@ -118,7 +118,7 @@ func TestPushStoreModule(t *testing.T) {
 		t.Errorf("the module is %v of the driver %q", same.CaddyModule(), same.Driver())
 	}
 	o := standing(t)
-	open := &PushStoreModule{URL: o.URL, Namespace: o.Namespace, Database: o.Database, Username: o.Username, Password: o.Password}
+	open := &PushStoreModule{Login: Login{URL: o.URL, Namespace: o.Namespace, Database: o.Database, Username: o.Username, Password: o.Password}}
 	if err := open.Provision(caddy.Context{}); err != nil {
 		t.Fatal(err)
 	}
