@@ -3,6 +3,7 @@ package sockudo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 	"github.com/sockudo/caddy-sockudo/realtime/rest"
+	"github.com/sockudo/caddy-sockudo/storage"
 )
 
 // adminAPI is what the admin endpoint tells about hubs and does to them. It holds
@@ -140,30 +142,47 @@ func limitOf(r *http.Request) (int, error) {
 	return n, nil
 }
 
+// withApp calls f with the app that a request names.
+func (h *hub) withApp(r *http.Request, f func(live realtime.Live, app *storage.App) error) error {
+	live, err := h.Live()
+	if err != nil {
+		return unavailable(err)
+	}
+	defer live.Release()
+	id := r.FormValue("app")
+	if id == "" {
+		return errNoApp()
+	}
+	app, err := live.Settings.Drivers.Apps.AppByID(r.Context(), id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return missing("app", id)
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	return f(live, app)
+}
+
+// errNoApp is the answer to a request that has to name an app.
+func errNoApp() error { return badRequest(errors.New("app is missing: name it as ?app=ID")) }
+
 // adminChannels lists the occupied channels of an app on this node.
 func adminChannels(w http.ResponseWriter, r *http.Request, h *hub) error {
 	limit, err := limitOf(r)
 	if err != nil {
 		return err
 	}
-	live, err := h.Live()
-	if err != nil {
-		return unavailable(err)
-	}
-	defer live.Release()
-	app, err := namedApp(r, live)
-	if err != nil {
-		return err
-	}
-	channels, err := live.Channels(r.Context(), app, r.FormValue("prefix"))
-	if err != nil {
-		return unavailable(err)
-	}
-	page := ChannelPage{App: app.ID, Total: len(channels), Channels: channels[:min(limit, len(channels))]}
-	if page.Channels == nil {
-		page.Channels = []realtime.ChannelState{}
-	}
-	return answer(w, http.StatusOK, page)
+	return h.withApp(r, func(live realtime.Live, app *storage.App) error {
+		channels, err := live.Channels(r.Context(), app, r.FormValue("prefix"))
+		if err != nil {
+			return unavailable(err)
+		}
+		page := ChannelPage{App: app.ID, Total: len(channels), Channels: channels[:min(limit, len(channels))]}
+		if page.Channels == nil {
+			page.Channels = []realtime.ChannelState{}
+		}
+		return answer(w, http.StatusOK, page)
+	})
 }
 
 // adminConnections lists open sockets, page by page.

@@ -1,13 +1,11 @@
 package sockudo
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/sockudo/caddy-sockudo/realtime"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
-	"github.com/sockudo/caddy-sockudo/realtime/rest"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -21,42 +19,19 @@ type MemberPage struct {
 	Members []realtime.MemberState `json:"members"`
 }
 
-// namedApp is the app that a request names.
-func namedApp(r *http.Request, live realtime.Live) (*storage.App, error) {
-	id := r.FormValue("app")
-	if id == "" {
-		return nil, badRequest(errors.New("app is missing: name it as ?app=ID"))
-	}
-	app, err := live.Settings.Drivers.Apps.AppByID(r.Context(), id)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, missing("app", id)
-	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return app, nil
-}
-
 // adminMembers lists who is in a presence channel.
 func adminMembers(w http.ResponseWriter, r *http.Request, h *hub) error {
-	live, err := h.Live()
-	if err != nil {
-		return unavailable(err)
-	}
-	defer live.Release()
-	app, err := namedApp(r, live)
-	if err != nil {
-		return err
-	}
-	name := r.FormValue("channel")
-	if protocol.ParseChannel(name).Kind != protocol.Presence {
-		return badRequest(fmt.Errorf("channel %q is not a presence channel", name))
-	}
-	members, some := live.Present(app, name)
-	if !some {
-		return missing("channel with anybody in it, named", name)
-	}
-	return answer(w, http.StatusOK, MemberPage{app.ID, name, members})
+	return h.withApp(r, func(live realtime.Live, app *storage.App) error {
+		name := r.FormValue("channel")
+		if protocol.ParseChannel(name).Kind != protocol.Presence {
+			return badRequest(fmt.Errorf("channel %q is not a presence channel", name))
+		}
+		members, some := live.Present(app, name)
+		if !some {
+			return missing("channel with anybody in it, named", name)
+		}
+		return answer(w, http.StatusOK, MemberPage{app.ID, name, members})
+	})
 }
 
 // adminPublishEvent publishes an event in the name of an operator. Its body is that of the HTTP API, and all
@@ -64,9 +39,9 @@ func adminMembers(w http.ResponseWriter, r *http.Request, h *hub) error {
 func adminPublishEvent(w http.ResponseWriter, r *http.Request, h *hub) error {
 	id := r.URL.Query().Get("app")
 	if id == "" {
-		return badRequest(errors.New("app is missing: name it as ?app=ID"))
+		return errNoApp()
 	}
-	if !rest.New(h.Hub).PublishAs(w, r, id) {
+	if !h.api.PublishAs(w, r, id) {
 		return missing("app", id)
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sockudo/caddy-sockudo/realtime/ws"
 )
 
 // answerTime is what a call may take longer than the drain at the end of the process, to be answered.
@@ -30,7 +32,7 @@ type call struct{ caddys, servers *http.ResponseController }
 
 // begin notes a call, in the goroutine of its handler. The caller ends it.
 func (c *calls) begin(w http.ResponseWriter) *call {
-	one := &call{http.NewResponseController(w), http.NewResponseController(serversOwn(w))}
+	one := &call{http.NewResponseController(w), http.NewResponseController(ws.Innermost(w))}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
@@ -63,17 +65,6 @@ func (c *calls) endBy(until time.Time) {
 func (c *call) bound(writer *http.ResponseController, until time.Time) {
 	_ = c.caddys.SetReadDeadline(until)
 	_ = writer.SetWriteDeadline(until.Add(answerTime))
-}
-
-// serversOwn is the server's own writer below all that wrap it.
-func serversOwn(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = wrapper.Unwrap()
-	}
 }
 
 // exitBound is what Caddy leaves for the end of the process: its grace period, zero for no bound.

@@ -45,16 +45,15 @@ func consoleCommand() *cobra.Command {
 
 // consoleOf is the console of the hub in the admin API.
 func consoleOf(cmd *cobra.Command) string {
-	return "/sockudo/hubs/" + url.PathEscape(cmd.Flag("hub").Value.String()) + "/console"
+	return "/sockudo/hubs/" + url.PathEscape(flagOf(cmd, "hub")) + "/console"
 }
 
 func makeConsoleLink(cmd *cobra.Command, _ []string) error {
-	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	site, err := url.Parse(flag("site"))
+	site, err := url.Parse(flagOf(cmd, "site"))
 	if err != nil || site.Scheme != "http" && site.Scheme != "https" || site.Host == "" {
-		return fmt.Errorf("site %q is not an address such as https://realtime.example.com", flag("site"))
+		return fmt.Errorf("site %q is not an address such as https://realtime.example.com", flagOf(cmd, "site"))
 	}
-	query := url.Values{"ttl": {flag("ttl")}, "app": {flag("app")}, "publish": {flag("publish")}}
+	query := url.Values{"ttl": {flagOf(cmd, "ttl")}, "app": {flagOf(cmd, "app")}, "publish": {flagOf(cmd, "publish")}}
 	body, err := ask(cmd, http.MethodPost, consoleOf(cmd)+"?"+query.Encode())
 	if err != nil {
 		return err

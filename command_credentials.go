@@ -39,19 +39,18 @@ func addCredentialFlags(cmd *cobra.Command) {
 // readCredentials finds the key and the secret that the flags name, or those of an app
 // of the running Caddy. found is false when nothing says what the secret is.
 func readCredentials(cmd *cobra.Command) (c appKeys, found bool, err error) {
-	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	c.key = flag("key")
+	c.key = flagOf(cmd, "key")
 	secret, found, err := readSecret(cmd)
 	if err != nil {
 		return c, false, err
 	}
 	c.secret = secret
-	id := flag("app")
+	id := flagOf(cmd, "app")
 	if id == "" || c.key != "" && found {
 		c.id = id
 		return c, found, nil
 	}
-	known, err := runningApp(cmd, flag("hub"), id)
+	known, err := runningApp(cmd, flagOf(cmd, "hub"), id)
 	if err != nil {
 		return c, false, err
 	}
@@ -85,8 +84,7 @@ func signer(cmd *cobra.Command) (appKeys, error) {
 // readSecret reads the secret from the one place that the flags name, or else from the
 // environment unless an app of the running Caddy is named.
 func readSecret(cmd *cobra.Command) (secret string, found bool, err error) {
-	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	from, file := flag("secret"), flag("secret-file")
+	from, file := flagOf(cmd, "secret"), flagOf(cmd, "secret-file")
 	switch {
 	case from != "" && from != "-":
 		return "", false, errors.New("a secret on the command line is seen by everybody who can list processes, and stays in the history of the shell: use --secret-file, --secret - or " + secretVariable)
@@ -103,7 +101,7 @@ func readSecret(cmd *cobra.Command) (secret string, found bool, err error) {
 		defer f.Close()
 		secret, err = secretFrom(f)
 		return secret, err == nil, at("--secret-file "+file, err)
-	case flag("app") != "" && flag("key") == "":
+	case flagOf(cmd, "app") != "" && flagOf(cmd, "key") == "":
 		return "", false, nil
 	}
 	secret = os.Getenv(secretVariable)

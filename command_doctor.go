@@ -57,7 +57,7 @@ func examine(cmd *cobra.Command, address string) (int, error) {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
-	asJSON := cmd.Flag("json").Value.String() == "true"
+	asJSON := asksJSON(cmd)
 	live := !asJSON && isTerminal(cmd.OutOrStdout())
 	if live {
 		o.Progress = func(s doctor.Step) { _ = writeStep(cmd.OutOrStdout(), s) }
@@ -84,8 +84,7 @@ func examine(cmd *cobra.Command, address string) (int, error) {
 
 // doctorOptions reads the flags.
 func doctorOptions(cmd *cobra.Command, address string) (doctor.Options, error) {
-	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	o := doctor.Options{URL: address, Key: flag("key"), App: flag("app"), Origin: flag("origin"), WebhookListen: flag("webhook-listen")}
+	o := doctor.Options{URL: address, Key: flagOf(cmd, "key"), App: flagOf(cmd, "app"), Origin: flagOf(cmd, "origin"), WebhookListen: flagOf(cmd, "webhook-listen")}
 	if !strings.Contains(address, "://") {
 		o.URL = "https://" + address
 	}
@@ -106,18 +105,18 @@ func doctorOptions(cmd *cobra.Command, address string) (doctor.Options, error) {
 	if o.Timeout <= 0 || o.Idle < 0 || o.Payload <= 0 {
 		read(errors.New("--timeout, --idle and --payload must not be negative, and --timeout and --payload not zero"))
 	}
-	if file := flag("ca"); file != "" {
+	if file := flagOf(cmd, "ca"); file != "" {
 		o.Roots, err = authorities(file)
 		read(at("--ca", err))
 	}
-	if flag("webhook") == "true" {
+	if flagOf(cmd, "webhook") == "true" {
 		o.Webhooks, err = webhookSource(cmd)
 		read(err)
 	}
 	if o.WebhookListen != "" && (o.Secret == "" || o.Key == "") {
 		read(errors.New("--webhook-listen needs the key and the secret of the app, which sign webhooks"))
 	}
-	if flag("push") == "true" {
+	if flagOf(cmd, "push") == "true" {
 		o.Push = pushSource(cmd)
 	}
 	return o, errors.Join(errs...)
@@ -126,9 +125,9 @@ func doctorOptions(cmd *cobra.Command, address string) (doctor.Options, error) {
 // doctorCredentials finds what there is. The admin API is asked only for what is not
 // given.
 func doctorCredentials(cmd *cobra.Command) (appKeys, error) {
-	if cmd.Flag("app").Value.String() != "" && cmd.Flag("key").Value.String() != "" {
+	if flagOf(cmd, "app") != "" && flagOf(cmd, "key") != "" {
 		secret, _, err := readSecret(cmd)
-		return appKeys{key: cmd.Flag("key").Value.String(), secret: secret}, err
+		return appKeys{key: flagOf(cmd, "key"), secret: secret}, err
 	}
 	c, _, err := readCredentials(cmd)
 	return c, err

@@ -19,7 +19,7 @@ import (
 // doctorAsks reads an answer of the admin API about the hub of a command. It is
 // ErrNotConfigured where the hub has no such thing.
 func doctorAsks[T any](ctx context.Context, cmd *cobra.Command, path string) (v T, err error) {
-	hub := cmd.Flag("hub").Value.String()
+	hub := flagOf(cmd, "hub")
 	body, err := bounded(ctx, func() ([]byte, error) {
 		return ask(cmd, http.MethodGet, "/sockudo/hubs/"+url.PathEscape(hub)+path)
 	})
@@ -34,7 +34,7 @@ func doctorAsks[T any](ctx context.Context, cmd *cobra.Command, path string) (v 
 
 // webhookSource asks how the webhooks of the app are doing.
 func webhookSource(cmd *cobra.Command) (func(context.Context) (doctor.WebhookState, error), error) {
-	app := cmd.Flag("app").Value.String()
+	app := flagOf(cmd, "app")
 	if app == "" {
 		return nil, errors.New("--webhook needs --app, whose webhooks are meant")
 	}
@@ -78,7 +78,7 @@ func pushSource(cmd *cobra.Command) func(context.Context) (string, error) {
 			return "", errors.New("push: " + d.Error)
 		}
 		detail := fmt.Sprintf("push notifications are accepted, and %d wait", waiting)
-		if app := cmd.Flag("app").Value.String(); app != "" {
+		if app := flagOf(cmd, "app"); app != "" {
 			dead, err := doctorAsks[PushLetters](ctx, cmd, "/push/dead?limit=1&app="+url.QueryEscape(app))
 			if err != nil {
 				return "", err

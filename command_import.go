@@ -48,17 +48,16 @@ no equivalent, and with 1 when the settings cannot be read.`,
 
 // importSettings runs the command, and says with which code it ends.
 func importSettings(cmd *cobra.Command, names []string) (status int, err error) {
-	flag := func(name string) string { return cmd.Flag(name).Value.String() }
 	files, err := readImportFiles(names)
 	if err != nil {
 		return 1, err
 	}
-	i, err := importFiles(flag("from"), flag("site"), files)
+	i, err := importFiles(flagOf(cmd, "from"), flagOf(cmd, "site"), files)
 	if err != nil {
 		return 1, err
 	}
 	// Both files are made before anything is written into one of them.
-	if name := flag("secrets"); name != "" {
+	if name := flagOf(cmd, "secrets"); name != "" {
 		text, err := secretsFile(i.secrets)
 		if err == nil {
 			err = writeNew(name, text)
@@ -67,12 +66,12 @@ func importSettings(cmd *cobra.Command, names []string) (status int, err error) 
 			return 1, err
 		}
 	}
-	if name := flag("output"); name != "" {
+	if name := flagOf(cmd, "output"); name != "" {
 		if err := writeNew(name, i.Caddyfile); err != nil {
 			return 1, err
 		}
 	}
-	if err := i.print(cmd, flag("json") == "true", flag("output") == ""); err != nil {
+	if err := i.print(cmd, asksJSON(cmd), flagOf(cmd, "output") == ""); err != nil {
 		return 1, err
 	}
 	if !i.complete() {

@@ -37,7 +37,7 @@ func vapidKeys(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	if cmd.Flag("json").Value.String() == "true" {
+	if asksJSON(cmd) {
 		return json.NewEncoder(out).Encode(VAPIDKeys{public, private}) //nolint:gosec // to show it is what it is for
 	}
 	_, err = fmt.Fprintf(out, `Public key:   %s

@@ -99,7 +99,7 @@ func toSign(cmd *cobra.Command) (what string, err error) {
 }
 
 func socketOf(cmd *cobra.Command) (string, error) {
-	id := cmd.Flag("socket").Value.String()
+	id := flagOf(cmd, "socket")
 	if !protocol.ValidSocketID(id) {
 		return "", fmt.Errorf("--socket %q is not a socket id such as 1234.5678", id)
 	}
@@ -107,7 +107,7 @@ func socketOf(cmd *cobra.Command) (string, error) {
 }
 
 func signChannel(cmd *cobra.Command, c appKeys) error {
-	name, data := cmd.Flag("channel").Value.String(), cmd.Flag("user-data").Value.String()
+	name, data := flagOf(cmd, "channel"), flagOf(cmd, "user-data")
 	channel := protocol.ParseChannel(name)
 	if err := anyChannel.Check(channel); err != nil {
 		return at("--channel", err)
@@ -140,7 +140,7 @@ var anyChannel = protocol.ChannelRules{
 }
 
 func signUser(cmd *cobra.Command, c appKeys) error {
-	data := cmd.Flag("user-data").Value.String()
+	data := flagOf(cmd, "user-data")
 	socket, err := socketOf(cmd)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func signUser(cmd *cobra.Command, c appKeys) error {
 
 func writeAuth(cmd *cobra.Command, a SocketAuth) error {
 	out := cmd.OutOrStdout()
-	if cmd.Flag("json").Value.String() == "true" {
+	if asksJSON(cmd) {
 		return json.NewEncoder(out).Encode(a)
 	}
 	_, err := fmt.Fprintln(out, "auth:", a.Auth)
@@ -177,9 +177,9 @@ func signCall(cmd *cobra.Command, c appKeys) error {
 	}
 	out := cmd.OutOrStdout()
 	switch {
-	case cmd.Flag("json").Value.String() == "true":
+	case asksJSON(cmd):
 		return json.NewEncoder(out).Encode(call)
-	case cmd.Flag("curl").Value.String() == "true":
+	case flagOf(cmd, "curl") == "true":
 		_, err = fmt.Fprintln(out, call.Curl)
 	default:
 		_, err = fmt.Fprintln(out, call.URL)

@@ -39,8 +39,7 @@ type SignedCall struct {
 
 // callOf reads the flags of a call.
 func callOf(cmd *cobra.Command) (*SignedCall, error) {
-	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	path, query, _ := strings.Cut(flag("path"), "?")
+	path, query, _ := strings.Cut(flagOf(cmd, "path"), "?")
 	if !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("--path %q does not begin with a slash", path)
 	}
@@ -59,17 +58,17 @@ func callOf(cmd *cobra.Command) (*SignedCall, error) {
 	if c.Body != "" {
 		otherwise = http.MethodPost
 	}
-	c.Method = cmp.Or(strings.ToUpper(flag("method")), otherwise)
+	c.Method = cmp.Or(strings.ToUpper(flagOf(cmd, "method")), otherwise)
 	if !slices.Contains(methods, c.Method) {
 		return nil, fmt.Errorf("--method %s is not one of %s", c.Method, strings.Join(methods, ", "))
 	}
 	if c.Body != "" && c.Method != http.MethodPost {
 		return nil, fmt.Errorf("--body means nothing with %s: only POST signs one", c.Method)
 	}
-	if c.base, err = baseOf(flag("url")); err != nil {
+	if c.base, err = baseOf(flagOf(cmd, "url")); err != nil {
 		return nil, err
 	}
-	if flag("curl") == "true" && c.base == "" {
+	if flagOf(cmd, "curl") == "true" && c.base == "" {
 		return nil, errors.New("--curl needs --url: it says where the HTTP API is")
 	}
 	c.Path = strings.TrimSuffix(parsedPath(c.base), "/") + c.Path
@@ -105,11 +104,11 @@ func parsedPath(base string) string {
 
 // bodyOf reads the body from the command line, from a file or from the standard input.
 func bodyOf(cmd *cobra.Command) (string, error) {
-	text := cmd.Flag("body").Value.String()
+	text := flagOf(cmd, "body")
 	var from io.Reader
 	switch {
 	case text == "-":
-		if cmd.Flag("secret").Value.String() == "-" {
+		if flagOf(cmd, "secret") == "-" {
 			return "", errors.New("the standard input has the secret already: use @FILE")
 		}
 		from = cmd.InOrStdin()

@@ -107,9 +107,6 @@ func TestSign(t *testing.T) {
 
 // The line for the shell does what it says, quotes and all.
 func TestSignCurl(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("there is no curl here")
-	}
 	_, port := signSite(t)
 	t.Setenv(secretVariable, "s3cr3t-canary")
 	k := dial(t, "127.0.0.1:"+port, "/app/demo-key")

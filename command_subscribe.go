@@ -1,13 +1,13 @@
 package sockudo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,9 +101,9 @@ func secretOf(cmd *cobra.Command) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--secret-file: %w", err)
 	}
-	secret := strings.TrimRight(string(text), "\r\n")
-	if secret == "" {
-		return "", fmt.Errorf("--secret-file: %s is empty", file)
+	secret, err := secretFrom(bytes.NewReader(text))
+	if err != nil {
+		return "", fmt.Errorf("--secret-file: %s %w", file, err)
 	}
 	return secret, nil
 }

@@ -68,7 +68,7 @@ func token(cmd *cobra.Command, _ []string) error {
 		return fmt.Errorf("the token would be refused: %w", err)
 	}
 	out := cmd.OutOrStdout()
-	if cmd.Flag("json").Value.String() != "true" {
+	if flagOf(cmd, "json") != "true" {
 		_, err = fmt.Fprintln(out, text)
 		return err
 	}
@@ -84,11 +84,11 @@ func token(cmd *cobra.Command, _ []string) error {
 
 func claimsOf(cmd *cobra.Command) (c protocol.TokenClaims, err error) {
 	flags := cmd.Flags()
-	c.ClientID = cmd.Flag("client").Value.String()
+	c.ClientID = flagOf(cmd, "client")
 	if c.ClientID == "" {
 		return c, errors.New("--client is missing: it says who the client is")
 	}
-	if c.ID = cmd.Flag("jti").Value.String(); c.ID == "" {
+	if c.ID = flagOf(cmd, "jti"); c.ID == "" {
 		c.ID = protocol.NewMessageID()
 	}
 	ttl, err := flags.GetDuration("ttl")

@@ -30,7 +30,7 @@ func webhooksCommand() *cobra.Command {
 		Use: "dead [--limit <n>]", Short: "Lists requests that have failed for good, oldest first",
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return askWebhooks(cmd, http.MethodGet, "/dead?limit="+url.QueryEscape(cmd.Flag("limit").Value.String()), printLetters)
+			return askWebhooks(cmd, http.MethodGet, "/dead?limit="+url.QueryEscape(flagOf(cmd, "limit")), printLetters)
 		},
 	}
 	dead.Flags().IntP("limit", "", 100, "How many to list")
@@ -59,7 +59,7 @@ func webhooksCommand() *cobra.Command {
 }
 
 func replayWebhooks(cmd *cobra.Command, args []string) error {
-	all := cmd.Flag("all").Value.String() == "true"
+	all := flagOf(cmd, "all") == "true"
 	if all == (len(args) == 1) {
 		return errors.New("write the key of one, or --all")
 	}

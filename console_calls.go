@@ -1,7 +1,6 @@
 package sockudo
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -24,27 +23,6 @@ type ChannelView struct {
 	Connections []realtime.ConnState `json:"connections"`
 	// Next is what to ask for with after to get more of them; empty if these are all.
 	Next string `json:"next,omitempty"`
-}
-
-// withApp calls f with the app that a request names.
-func (h *hub) withApp(r *http.Request, f func(live realtime.Live, app *storage.App) error) error {
-	live, err := h.Live()
-	if err != nil {
-		return unavailable(err)
-	}
-	defer live.Release()
-	id := r.FormValue("app")
-	if id == "" {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("app is missing: name it as ?app=ID")}
-	}
-	app, err := live.Settings.Drivers.Apps.AppByID(r.Context(), id)
-	if errors.Is(err, storage.ErrNotFound) {
-		return missing("app", id)
-	}
-	if err != nil {
-		return unavailable(err)
-	}
-	return f(live, app)
 }
 
 // consoleApps lists the apps that the link shows.

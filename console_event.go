@@ -3,7 +3,6 @@ package sockudo
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // the signature of the HTTP API has it
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,10 +17,8 @@ import (
 // signedCall is a call of the HTTP API of an app, as a backend of it would make it.
 func signedCall(ctx context.Context, app *storage.App, endpoint string, body []byte, now time.Time) (*http.Request, error) {
 	path := "/apps/" + url.PathEscape(app.ID) + "/" + endpoint
-	query := fmt.Sprintf("auth_key=%s&auth_timestamp=%d&auth_version=1.0&body_md5=%x", url.QueryEscape(app.Key), now.Unix(), md5.Sum(body)) //nolint:gosec // as above
-	signed := fmt.Sprintf("auth_key=%s&auth_timestamp=%d&auth_version=1.0&body_md5=%x", app.Key, now.Unix(), md5.Sum(body))                 //nolint:gosec // as above
-	signature := protocol.Sign(app.Secret, http.MethodPost+"\n"+path+"\n"+signed)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, path+"?"+query+"&auth_signature="+signature, bytes.NewReader(body)) //nolint:gosec // it is served here, and goes nowhere
+	query := protocol.SignRequest(app.Key, app.Secret, http.MethodPost, path, nil, body, now)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, path+"?"+query, bytes.NewReader(body)) //nolint:gosec // it is served here, and goes nowhere
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.hub, h.socket, h.api = t.hub, ws.New(t.hub.Hub), rest.New(t.hub.Hub)
+	h.hub, h.socket, h.api = t.hub, ws.New(t.hub.Hub), t.hub.api
 	h.stopping = app.untilStopping(ctx)
 	return nil
 }

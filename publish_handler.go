@@ -152,7 +152,7 @@ func (h *PublishHandler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.hubName, h.api = plain.Hub, rest.New(t.hub.Hub)
+	h.hubName, h.api = plain.Hub, t.hub.api
 	h.app = t.publishes(mention{app: plain.App, handler: h})
 	return nil
 }

@@ -127,7 +127,7 @@ func (hs *handshake) respond(response []byte) error {
 	hs.w.WriteHeader(http.StatusSwitchingProtocols)
 	// The innermost writer: those around it count and time what they pass on, and
 	// would be used after the handler has returned.
-	conn, brw, err := http.NewResponseController(innermost(hs.w)).Hijack()
+	conn, brw, err := http.NewResponseController(Innermost(hs.w)).Hijack()
 	if err != nil {
 		return err
 	}
@@ -156,8 +156,8 @@ func (hs *handshake) takeStream() error {
 	return nil
 }
 
-// innermost is the server's own writer below all that wrap it.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
+// Innermost is the server's own writer below all that wrap it.
+func Innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
