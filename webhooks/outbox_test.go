@@ -48,9 +48,8 @@ func (g *rig) kept(t *testing.T, events ...protocol.WebhookEvent) <-chan bool {
 // the caller tells the next one.
 func TestQueueRefuses(t *testing.T) {
 	r := newReceiver(t, nil)
-	g := newRig(t, Settings{Roots: r.roots, Single: true}, r.hook("/"))
-	q := &faulty{Queue: g.queue}
-	g.settings.Queue = q
+	q := new(faulty)
+	g := newRig(t, Settings{Queue: q, Roots: r.roots, Single: true}, r.hook("/"))
 	q.set(storage.ErrFull)
 	said := g.kept(t, occupied("a"))
 	until(t, "a second try", func() bool { return q.tries.Load() >= 2 })
@@ -84,9 +83,8 @@ func TestQueueRefuses(t *testing.T) {
 
 // What waits is bounded in bytes, and over the bound the caller hears at once.
 func TestOutboxIsBounded(t *testing.T) {
-	g := newRig(t, Settings{FlushInterval: time.Hour, MaxBatch: 1 << 20}, storage.Webhook{URL: "https://127.0.0.1:1/", EventTypes: []string{"client_event"}})
-	q := &faulty{Queue: g.queue}
-	g.settings.Queue = q
+	q := new(faulty)
+	g := newRig(t, Settings{Queue: q, FlushInterval: time.Hour, MaxBatch: 1 << 20}, storage.Webhook{URL: "https://127.0.0.1:1/", EventTypes: []string{"client_event"}})
 	q.set(storage.ErrFull)
 	event := protocol.WebhookEvent{Name: protocol.WebhookClientEvent, Channel: "c", Event: "client-e", Data: strings.Repeat("x", 1<<20)}
 	refused := 0

@@ -177,7 +177,14 @@ func newRig(t testing.TB, s Settings, hooks ...storage.Webhook) *rig {
 	core, logs := observer.New(zap.DebugLevel)
 	g := &rig{queue: memory.NewQueue(memory.QueueOptions{}), apps: new(apps), logs: logs}
 	g.apps.set(hooks...)
-	s.Apps, s.Queue, s.Log, s.AllowPrivate = g.apps, g.queue, zap.New(core), true
+	s.Apps, s.Log, s.AllowPrivate = g.apps, zap.New(core), true
+	// A queue that fails stands before that of the rig, and has to from the start: Start
+	// reads it.
+	if q, ok := s.Queue.(*faulty); ok {
+		q.Queue = g.queue
+	} else {
+		s.Queue = g.queue
+	}
 	if s.FlushInterval == 0 {
 		s.FlushInterval = 20 * time.Millisecond
 	}
