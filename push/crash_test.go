@@ -191,10 +191,11 @@ func TestStopInMidBatch(t *testing.T) {
 
 // Checklist: push 74
 func TestLostJobsAreFound(t *testing.T) {
-	g := newRig(t, nil)
-	lossy := &mortal{PushStore: g.store, Queue: g.queue}
-	lossy.left.Store(-1)
-	g.settings.Queue = &forgetful{lossy}
+	g := newRig(t, func(s *Settings) {
+		lossy := &mortal{PushStore: s.Store, Queue: s.Queue}
+		lossy.left.Store(-1)
+		s.Queue = &forgetful{lossy}
+	})
 	g.subscribe("room", ids("d", 3)...)
 	for n := range 300 {
 		g.publish(toChannel("room", fmt.Sprint("p", n)))
