@@ -29,7 +29,7 @@ notifications. Of each hop it says what was seen, and of one that is broken what
 The secret of the app comes from the variable ` + secretVariable + `, from --secret-file, or from the standard input with --secret -.
 With --app and without --key, both come from the configuration of the running Caddy. Without a secret the steps that need it are skipped.
 
-It exits with 0 if all is well, with 1 if it cannot begin, with 2 if something is broken and with 3 if there are warnings only.`,
+It exits with 0 if all is well, with 1 if it cannot begin, with 5 if something is broken and with 6 if there are warnings only.`,
 		Example: `  caddy sockudo doctor https://realtime.example.com --app app-id --key app-key --origin https://www.example.com`,
 		Args:    cobra.ExactArgs(1), SilenceUsage: true,
 	}
@@ -45,7 +45,8 @@ It exits with 0 if all is well, with 1 if it cannot begin, with 2 if something i
 	flags.IntP("payload", "", 10_000, "The size of the largest event that is tried, in bytes")
 	flags.BoolP("webhook", "", false, "Ask the admin API whether the webhooks of the app are delivered")
 	flags.StringP("webhook-listen", "", "", "Wait for a webhook of the app on this address, such as :8090")
-	flags.BoolP("push", "", false, "Ask the admin API how push notifications are doing")
+	flags.BoolP("push", "", false, "Publish a push notification for nobody, and follow it. With --address or --hub, also ask the admin API how they are doing")
+	flags.StringP("push-device", "", "", "The id of a registered device to send a notification to. Implies --push")
 	return cmd
 }
 
@@ -116,8 +117,10 @@ func doctorOptions(cmd *cobra.Command, address string) (doctor.Options, error) {
 	if o.WebhookListen != "" && (o.Secret == "" || o.Key == "") {
 		read(errors.New("--webhook-listen needs the key and the secret of the app, which sign webhooks"))
 	}
-	if flagOf(cmd, "push") == "true" {
-		o.Push = pushSource(cmd)
+	o.PushDevice = flagOf(cmd, "push-device")
+	o.Push = flagOf(cmd, "push") == "true" || o.PushDevice != ""
+	if flags.Changed("address") || flags.Changed("hub") { // else it may be that of another server
+		o.PushState = pushSource(cmd)
 	}
 	return o, errors.Join(errs...)
 }

@@ -26,6 +26,8 @@ func doctorAsks[T any](ctx context.Context, cmd *cobra.Command, path string) (v 
 	switch {
 	case exitCode(err) == exitMissing && !strings.Contains(err.Error(), "there is no hub"):
 		return v, doctor.ErrNotConfigured
+	case exitCode(err) == exitUnreachable:
+		return v, errors.Join(err, doctor.ErrUnreachable)
 	case err != nil:
 		return v, err
 	}

@@ -15,11 +15,16 @@ import (
 // slow is when an event that arrives is late.
 const slow = time.Second
 
-// call makes a signed call of the HTTP API.
-func (w *walker) call(ctx context.Context, body string) (answer, error) {
-	path := "/apps/" + url.PathEscape(w.App) + "/events"
-	query := protocol.SignRequest(w.Key, w.Secret, http.MethodPost, w.base.EscapedPath()+path, nil, []byte(body), time.Now())
-	return w.ask(ctx, http.MethodPost, path+"?"+query, body)
+// call makes a signed call of the HTTP API of the app.
+func (w *walker) call(ctx context.Context, method, path, body string) (answer, error) {
+	path = "/apps/" + url.PathEscape(w.App) + path
+	query := protocol.SignRequest(w.Key, w.Secret, method, w.base.EscapedPath()+path, nil, []byte(body), time.Now())
+	return w.ask(ctx, method, path+"?"+query, body)
+}
+
+// publishEvent publishes an event.
+func (w *walker) publishEvent(ctx context.Context, name, data string) (answer, error) {
+	return w.call(ctx, http.MethodPost, "/events", w.event(name, data))
 }
 
 // event is a body with an event.
@@ -38,7 +43,7 @@ func (w *walker) publish(ctx context.Context) Step {
 	case w.App == "":
 		return skip("there is no id of the app: name it with --app")
 	}
-	a, err := w.call(ctx, w.event("doctor-first", "first"))
+	a, err := w.publishEvent(ctx, "doctor-first", "first")
 	if err != nil {
 		return w.noAnswer(err)
 	}
@@ -85,7 +90,7 @@ func (w *walker) delivery(ctx context.Context) Step {
 			"Join the nodes by an adapter (redis, redis_cluster or nats), or let one hub serve both.")
 	}
 	begin := time.Now()
-	a, err := w.call(ctx, w.event("doctor-second", "second"))
+	a, err := w.publishEvent(ctx, "doctor-second", "second")
 	if err != nil {
 		return w.noAnswer(err)
 	}
@@ -106,7 +111,7 @@ func (w *walker) delivery(ctx context.Context) Step {
 
 // payload sends an event as large as they may be.
 func (w *walker) payload(ctx context.Context) Step {
-	a, err := w.call(ctx, w.event("doctor-large", strings.Repeat("x", w.Payload)))
+	a, err := w.publishEvent(ctx, "doctor-large", strings.Repeat("x", w.Payload))
 	if err != nil {
 		return fail(w.noAnswer(err).Detail, "a large body does not get through", "Raise the limit of bodies in the proxy in front (client_max_body_size in nginx).")
 	}

@@ -33,17 +33,27 @@ type Options struct {
 	// Payload is the size of the largest event that is tried, in bytes. Zero is 10,000.
 	Payload int
 	// Webhooks asks the server how the webhooks of the app are doing, nil if nobody can be
-	// asked. Push does so for push notifications, and says what is wrong with them in an error.
+	// asked.
 	Webhooks func(context.Context) (WebhookState, error)
-	Push     func(context.Context) (detail string, err error)
+	// Push publishes a notification, for the registered device PushDevice or, if that is
+	// empty, for nobody.
+	Push       bool
+	PushDevice string
+	// PushState asks the server how push notifications are doing, and says what is wrong with
+	// them in an error. Nil if nobody can be asked.
+	PushState func(context.Context) (detail string, err error)
 	// WebhookListen is an address on which a webhook of the app is waited for, or "".
 	WebhookListen string
 	// Progress is called after each step, nil for nobody.
 	Progress func(Step)
 }
 
-// ErrNotConfigured is what Webhooks and Push return where there is nothing to look at.
-var ErrNotConfigured = errors.New("not configured")
+// What Webhooks and PushState return where there is nothing to look at, and PushState where
+// nobody answers.
+var (
+	ErrNotConfigured = errors.New("not configured")
+	ErrUnreachable   = errors.New("nobody answers")
+)
 
 // walker is one walk.
 type walker struct {
@@ -157,7 +167,7 @@ func (w *walker) hops() []hop {
 		{"client-event", []string{"auth"}, w.clientEvent},
 		{"payload", []string{"delivery"}, w.payload},
 		{"webhook", nil, w.webhook},
-		{"push", nil, w.push},
+		{"push", []string{"publish"}, w.push},
 	}
 }
 

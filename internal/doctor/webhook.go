@@ -135,18 +135,3 @@ func (w *walker) received(ctx context.Context) Step {
 		}
 	}
 }
-
-// push asks how push notifications are doing.
-func (w *walker) push(ctx context.Context) Step {
-	if w.Push == nil {
-		return skip("--push was not asked for")
-	}
-	detail, err := w.Push(ctx)
-	switch {
-	case errors.Is(err, ErrNotConfigured):
-		return skip("push notifications are off")
-	case err != nil:
-		return fail(err.Error(), "push notifications are accepted and do not go out, or not accepted", "caddy sockudo push shows what waits, and caddy sockudo push dead what has failed; the log of Caddy says what providers answer.")
-	}
-	return ok(detail)
-}
