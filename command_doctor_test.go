@@ -223,9 +223,10 @@ func TestDoctorSite(t *testing.T) {
 	}
 	load("redir https://elsewhere.example{uri} 301\n" + hub)
 	ill(t, "http", "the address redirects", args...)
-	load("respond /app/* 403\n" + hub + "\nhandle /app/* {\nrespond 403\n}")
 	load("@in path /app/*\nroute @in {\nrespond 403\n}\nroute {\n" + hub + "\n}")
 	ill(t, "upgrade", "asks for credentials or blocks", args...)
+	load("route {\nrespond /up 401\n" + hub + "\n}")
+	ill(t, "http", "asks for credentials or blocks", args...)
 	load("route {\nrespond /app/* hello 200\n" + hub + "\n}")
 	ill(t, "upgrade", "another route answers the path of sockets", args...)
 	load("route {\nrespond /apps/* 404\n" + hub + "\n}")
@@ -239,6 +240,18 @@ func TestDoctorSite(t *testing.T) {
 	ill(t, "upgrade", "opened too many sockets", args...)
 }
 
+// What the server needs, and what it can do without, is away.
+func TestDoctorHealth(t *testing.T) {
+	s, port := newServer(t), freePort(t)
+	t.Setenv(secretVariable, "s3cr3t-canary")
+	historyOut.Store(true)
+	defer historyOut.Store(false)
+	for words, cause := range map[string]string{"": "something that it depends on does not", "on_failure deliver": "something that the server can do without"} {
+		s.mustLoad("", site(port, "sockudo {\nrate_limiter {\nenabled off\n}\n"+appBlock+"history counted {\n"+words+"\n}\n}"))
+		ill(t, "http", cause, "--key", "demo-key", "--app", "demo", "--timeout", "3s", "http://127.0.0.1:"+port)
+	}
+}
+
 // Faults of the network before any HTTP.
 func TestDoctorNetwork(t *testing.T) {
 	ill(t, "dns", "no such name", "https://nowhere.invalid")
@@ -249,6 +262,7 @@ func TestDoctorNetwork(t *testing.T) {
 	}
 	defer silent.Close()
 	ill(t, "http", "no answer comes", "http://"+silent.Addr().String(), "--timeout", "300ms")
+	ill(t, "tcp", "a firewall drops what comes in", "http://"+deafPort(t), "--timeout", "300ms")
 	for want, args := range map[string][]string{
 		"is none such as":                    {"ftp://example.com"},
 		"has more in it than":                {"https://example.com/?x=1"},
@@ -285,6 +299,9 @@ func TestDoctorTLS(t *testing.T) {
 	ill(t, "tls", "signed by nobody whom this machine trusts", args(good, "127.0.0.1")[0])
 	load("127.0.0.1", expired, "")
 	ill(t, "tls", "has expired", args(expired, "127.0.0.1")...)
+	expiring := certtest.Expiring(t)
+	load("127.0.0.1", expiring, "")
+	ill(t, "tls", "should have been renewed", args(expiring, "127.0.0.1")...)
 	load("localhost", good, "default_sni localhost")
 	ill(t, "tls", "is for another name", args(good, "localhost")...)
 	load("127.0.0.1", good, "servers {\nprotocols h2\n}")

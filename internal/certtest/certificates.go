@@ -32,6 +32,12 @@ func Expired(t testing.TB) Files {
 	return until(t, time.Now().Add(-time.Minute))
 }
 
+// Expiring makes an authority, and signs what has little of its time left.
+func Expiring(t testing.TB) Files {
+	t.Helper()
+	return until(t, time.Now().Add(5*time.Minute))
+}
+
 func until(t testing.TB, end time.Time) Files {
 	t.Helper()
 	dir := t.TempDir()
