@@ -97,3 +97,19 @@ func HandTo(ctx context.Context, to Queue, jobs []Job) error {
 	}
 	return to.Push(ctx, pushed...)
 }
+
+// HandOn gives a job that has failed after a Handover to the queue that has the others: as
+// a dead letter if it has failed for good, which only an Adopter takes. It reports whether
+// that has it now.
+func HandOn(ctx context.Context, to Queue, job Job, dead bool, reason string) (taken bool, err error) {
+	if !dead {
+		err = HandTo(ctx, to, []Job{job})
+		return err == nil, err
+	}
+	adopter, ok := to.(Adopter)
+	if !ok {
+		return false, nil
+	}
+	err = adopter.Adopt(ctx, nil, []DeadLetter{{Job: job, Reason: reason, FailedAt: time.Now()}})
+	return err == nil, err
+}

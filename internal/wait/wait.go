@@ -3,6 +3,7 @@ package wait
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -16,5 +17,21 @@ func For(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-t.C:
 		return true
+	}
+}
+
+// Done waits for all of a group, or until ctx ends, whose error it returns then. A group that
+// is not done by then is waited for in the background.
+func Done(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		group.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

@@ -50,6 +50,10 @@ func TestQueueSuite(t *testing.T) {
 	})
 }
 
+func TestHandoverLosesNothing(t *testing.T) {
+	storagetest.TestQueueHandover(t, func(*testing.T) storage.Queue { return NewQueue(QueueOptions{RetryBase: 20 * time.Millisecond}) })
+}
+
 func TestHistorySuite(t *testing.T) {
 	storagetest.Engine(t, "memory")
 	storagetest.TestHistory(t, func(*testing.T) (here, there storage.History) {

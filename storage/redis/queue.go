@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -45,6 +46,9 @@ type Queue struct {
 	unfollow   func()
 	loop       sync.WaitGroup // what runs until Close
 	runs       sync.WaitGroup // jobs that run
+	// leaving are the steps under way that may leave a job here because they began before
+	// there was a successor: pushes, claims and ends of runs. Add is called with mu.
+	leaving sync.WaitGroup
 }
 
 // OpenQueue connects to a server and tries all that a queue does. The logger may be
@@ -186,16 +190,9 @@ func (q *Queue) Close() error {
 		return nil
 	}
 	q.unfollow()
-	done := make(chan struct{})
-	go func() { // ends with the last job
-		q.runs.Wait()
-		close(done)
-	}()
-	patience := time.NewTimer(closeTimeout)
-	defer patience.Stop()
-	select {
-	case <-done:
-	case <-patience.C:
+	patience, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if wait.Done(patience, &q.runs) != nil {
 		q.log.Warn("jobs run on while their queue closes; they run again elsewhere when their lease is over")
 	}
 	q.stop()

@@ -98,6 +98,10 @@ func (q *Queue) settle(w *worker, j *claimedJob, outcome error) (next *claimedJo
 		n = 1
 	}
 	to := q.successor
+	if to == nil {
+		q.leaving.Add(1)
+		defer q.leaving.Done()
+	}
 	e := q.endOf(w, j, outcome)
 	q.mu.Unlock()
 	if to != nil && e.word != "done" {
@@ -203,19 +207,11 @@ func (q *Queue) forward(to storage.Queue, e *ending) {
 	defer cancel()
 	job := e.job.Job
 	job.Attempt, job.Delay = e.attempt, e.delay
-	adopter, ok := to.(storage.Adopter)
-	var err error
-	switch {
-	case ok && e.word == "dead":
-		err = adopter.Adopt(ctx, nil, []storage.DeadLetter{{Job: job, Reason: e.reason, FailedAt: time.Now()}})
-	case e.word == "dead":
-		return
-	default:
-		err = storage.HandTo(ctx, to, []storage.Job{job})
-	}
+	taken, err := storage.HandOn(ctx, to, job, e.word == "dead", e.reason)
 	if err != nil {
 		q.log.Error("a job that failed stays in the queue that was replaced", zap.String("queue", job.Queue), zap.String("job", job.ID), zap.Error(err))
-		return
 	}
-	e.word = "moved"
+	if taken {
+		e.word = "moved"
+	}
 }

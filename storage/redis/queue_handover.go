@@ -28,7 +28,7 @@ const (
 // Handover refuses new jobs and workers from now on and moves what waits to another
 // queue, the dead letters too if that is an Adopter. Nobody runs a job while it is on
 // its way, and it leaves Redis only when the other queue has it: if the process ends in
-// between, it is in both. Jobs that run here at this moment run on; one that fails
+// between, it is in both. What is being pushed or given back when it begins is waited for. Jobs that run here at this moment run on; one that fails
 // afterwards moves too. Those that other processes run are theirs, and an error says
 // that there are some.
 func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err error) {
@@ -49,6 +49,9 @@ func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err 
 	q.mu.Lock()
 	q.successor = to
 	q.mu.Unlock()
+	if err := wait.Done(ctx, &q.leaving); err != nil {
+		return 0, fmt.Errorf("waiting for jobs on their way into the queue: %w", err)
+	}
 	names, err := q.names(ctx)
 	if err != nil {
 		return 0, err

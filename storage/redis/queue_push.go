@@ -43,6 +43,7 @@ func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storag
 	if err != nil {
 		return nil, err
 	}
+	defer q.leaving.Done()
 	if len(jobs)+len(letters) == 0 {
 		return nil, q.client.fail(ctx, ctx.Err())
 	}
@@ -58,7 +59,8 @@ func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storag
 	return a.duplicates, nil
 }
 
-// admit checks what can be checked here.
+// admit checks what can be checked here. What is admitted counts as leaving until it is in
+// the queue.
 func (q *Queue) admit(n int, size int64) (QueueOptions, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,6 +70,7 @@ func (q *Queue) admit(n int, size int64) (QueueOptions, error) {
 	case size > min(q.options.MaxBytes, maxPush) || n > q.options.MaxJobs:
 		return q.options, fmt.Errorf("queue of at most %d bytes takes no %d jobs of %d bytes: %w", q.options.MaxBytes, n, size, storage.ErrFull)
 	}
+	q.leaving.Add(1)
 	return q.options, nil
 }
 

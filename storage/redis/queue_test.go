@@ -28,3 +28,11 @@ func TestQueueSuite(t *testing.T) {
 		})
 	})
 }
+
+func TestHandoverLosesNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, o Options) {
+		storagetest.TestQueueHandover(t, func(t *testing.T) storage.Queue {
+			return openQueue(t, o, QueueOptions{Prefix: ownPrefix(t, o), Retry: storage.Retry{Base: 20 * time.Millisecond}})
+		})
+	})
+}

@@ -178,7 +178,11 @@ func (q *Queue) dispatchLocked(l *lane) {
 		return
 	}
 	l.claiming, l.ready = true, false
-	q.loop.Go(func() { q.claim(l, min(free, maxClaim)) })
+	q.leaving.Add(1)
+	q.loop.Go(func() {
+		defer q.leaving.Done()
+		q.claim(l, min(free, maxClaim))
+	})
 }
 
 // claim makes up to n jobs this process's and starts them.

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
@@ -77,11 +78,16 @@ type Queue struct {
 	running map[int64]struct{} // by seq, whose leases are renewed
 	jobs    int                // in all states, as of the last commit
 	bytes   int64              // of their payloads
-	handing bool               // a Handover refuses new jobs and workers
 	closed  bool
+	// successor is that of a Handover, which refuses new jobs and workers.
+	successor storage.Queue
 
 	stop context.CancelFunc
 	loop sync.WaitGroup // what runs until Close
+	runs sync.WaitGroup // jobs that run
+	// leaving are the steps under way that may leave a job here because they began before
+	// there was a successor: pushes, claims and ends of runs. Add is called with mu.
+	leaving sync.WaitGroup
 }
 
 // OpenQueue opens the queue in an SQLite file, which is made if there is none. The
@@ -149,6 +155,7 @@ func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storag
 	if err := q.admit(len(jobs)+len(letters), size); err != nil {
 		return nil, err
 	}
+	defer q.leaving.Done()
 	jobs, letters = slices.Clone(jobs), slices.Clone(letters)
 	for i := range jobs {
 		jobs[i].Queue = q.scope + jobs[i].Queue
@@ -169,16 +176,18 @@ func (q *Queue) accept(ctx context.Context, jobs []storage.Job, letters []storag
 	return duplicates, nil
 }
 
-// admit checks what can be checked without the disk.
+// admit checks what can be checked without the disk. What is admitted counts as leaving
+// until it is on it.
 func (q *Queue) admit(n int, size int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case q.closed || q.handing:
+	case q.closed || q.successor != nil:
 		return fmt.Errorf("queue: %w", storage.ErrClosed)
 	case size > min(q.options.MaxBytes, maxInbox) || n > q.options.MaxJobs:
 		return fmt.Errorf("queue of at most %d bytes takes no %d jobs of %d bytes: %w", q.options.MaxBytes, n, size, storage.ErrFull)
 	}
+	q.leaving.Add(1)
 	return nil
 }
 
@@ -408,8 +417,8 @@ func (q *Queue) Check(ctx context.Context) error {
 }
 
 // Close ends the contexts of running jobs and lets go of the file. Jobs stay in
-// it. It does not wait for running jobs; a worker's stop does. Those that have
-// not ended by now run again.
+// it. It waits for a moment only for running jobs; a worker's stop does for
+// longer. Those that have not ended by then run again.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	closed := q.closed
@@ -422,6 +431,11 @@ func (q *Queue) Close() error {
 	q.mu.Unlock()
 	if closed {
 		return nil
+	}
+	patience, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if wait.Done(patience, &q.runs) != nil {
+		q.log.Warn("jobs run on while their queue closes; they run again when it is opened", zap.String("store", q.place))
 	}
 	q.stop()
 	q.loop.Wait()

@@ -16,6 +16,8 @@ type ending struct {
 	failure error
 	// undo makes the run not count.
 	undo bool
+	// moved says that another queue has the job now.
+	moved bool
 
 	removed int
 	bytes   int64
@@ -26,17 +28,15 @@ type ending struct {
 func (e *ending) write(tx *transaction) error {
 	e.removed, e.bytes, e.again = 0, 0, time.Time{}
 	switch {
+	case e.moved:
+		return e.leave(tx)
 	case e.undo:
 		e.again = e.now
 		return e.requeue(tx, e.job.Attempt-1, e.now)
 	case e.failure == nil:
 		return e.remove(tx)
 	}
-	name := e.job.ID
-	if name == "" {
-		name = strconv.FormatInt(e.job.seq, 10)
-	}
-	next := storage.OutcomeOf(e.failure, e.job.Attempt, e.job.MaxAttempts, e.options.Retry.Delay(name, e.job.Attempt))
+	next := e.next()
 	if next.Dead {
 		return e.bury(tx)
 	}
@@ -44,11 +44,31 @@ func (e *ending) write(tx *transaction) error {
 	return e.requeue(tx, next.Attempt, e.again)
 }
 
+// next is what a failure means for the job.
+func (e *ending) next() storage.Outcome {
+	name := e.job.ID
+	if name == "" {
+		name = strconv.FormatInt(e.job.seq, 10)
+	}
+	return storage.OutcomeOf(e.failure, e.job.Attempt, e.job.MaxAttempts, e.options.Retry.Delay(name, e.job.Attempt))
+}
+
 const mine = " WHERE seq = ? AND state = 1 AND owner = ? AND attempt = ?"
 
 func (e *ending) requeue(tx *transaction, attempt int, due time.Time) error {
 	_, err := tx.exec("UPDATE queue_jobs SET state = 0, owner = '', lease = 0, attempt = ?, due = ?"+mine,
 		attempt, due.UnixMilli(), e.job.seq, e.queue.owner.name, e.job.Attempt)
+	return err
+}
+
+// leave removes a job that another queue has, and its id.
+func (e *ending) leave(tx *transaction) error {
+	n, err := tx.exec("DELETE FROM queue_jobs"+mine, e.job.seq, e.queue.owner.name, e.job.Attempt)
+	if err != nil || n == 0 {
+		return err
+	}
+	e.removed, e.bytes = 1, int64(len(e.job.Payload))
+	_, err = tx.exec("DELETE FROM queue_ids WHERE queue = ? AND id = ? AND job = ?", e.job.Queue, e.job.ID, e.job.seq)
 	return err
 }
 

@@ -7,11 +7,18 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.uber.org/zap"
+
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// handoverBatch is how many jobs one step of a Handover moves.
-const handoverBatch = 100
+const (
+	// handoverBatch is how many jobs one step of a Handover moves.
+	handoverBatch = 100
+	// forwardTimeout bounds the Push of one job that failed after a Handover.
+	forwardTimeout = 5 * time.Second
+)
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.
 func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
@@ -22,7 +29,8 @@ func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage
 // Handover refuses new jobs and workers from now on and moves what waits to
 // another queue, the dead letters too if that is an Adopter. A job leaves this
 // file only when the other queue has it: if the process ends in between, it is in
-// both. Jobs that run at this moment are settled here; one that fails stays here.
+// both. What is being pushed or given back when it begins is waited for. Jobs that
+// run at this moment run on; one that fails afterwards moves too.
 func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err error) {
 	if to == storage.Queue(q) {
 		return 0, errors.New("queue cannot be handed over to itself")
@@ -32,8 +40,11 @@ func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err 
 		q.mu.Unlock()
 		return 0, fmt.Errorf("queue: %w", storage.ErrClosed)
 	}
-	q.handing = true
+	q.successor = to
 	q.mu.Unlock()
+	if err := wait.Done(ctx, &q.leaving); err != nil {
+		return 0, fmt.Errorf("waiting for jobs on their way into the queue: %w", err)
+	}
 	after := int64(0)
 	for {
 		batch, err := q.waiting(ctx, after)
@@ -46,6 +57,27 @@ func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err 
 			return moved, err
 		}
 	}
+}
+
+// forward moves a job that failed after a Handover to the queue that has the others.
+// What that does not take stays here.
+func (q *Queue) forward(to storage.Queue, e *ending) {
+	ctx, cancel := context.WithTimeout(context.Background(), forwardTimeout)
+	defer cancel()
+	job := e.job.Job
+	job.Queue = q.named(job.Queue)
+	dead, reason := false, ""
+	if e.undo {
+		job.Attempt--
+	} else {
+		next := e.next()
+		job.Attempt, job.Delay, dead, reason = next.Attempt, next.Delay, next.Dead, e.failure.Error()
+	}
+	taken, err := storage.HandOn(ctx, to, job, dead, reason)
+	if err != nil {
+		q.log.Error("a job that failed stays in the queue that was replaced", zap.String("queue", job.Queue), zap.String("job", job.ID), zap.Error(err))
+	}
+	e.moved = taken
 }
 
 // waitingJob is a job that waits, with the rest of its delay.

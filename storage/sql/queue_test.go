@@ -37,6 +37,12 @@ func TestQueueSuite(t *testing.T) {
 	})
 }
 
+func TestHandoverLosesNothing(t *testing.T) {
+	storagetest.TestQueueHandover(t, func(t *testing.T) storage.Queue {
+		return openQueue(t, filepath.Join(t.TempDir(), "queue.db"), QueueOptions{Retry: storage.Retry{Base: 20 * time.Millisecond}})
+	})
+}
+
 func job(id string) storage.Job { return storage.Job{Queue: "q", ID: id, Payload: []byte(id)} }
 
 func statsOf(t *testing.T, q storage.Queue) storage.QueueStats {

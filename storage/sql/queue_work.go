@@ -12,8 +12,12 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-// retryClaim is the pause after a claim that the disk has refused.
-const retryClaim = time.Second
+const (
+	// retryClaim is the pause after a claim that the disk has refused.
+	retryClaim = time.Second
+	// closeTimeout bounds how long Close waits for jobs that run.
+	closeTimeout = 2 * time.Second
+)
 
 // lane is what this process knows of one named queue.
 type lane struct {
@@ -60,7 +64,7 @@ func (q *Queue) Work(queue string, concurrency int, handle func(context.Context,
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.handing {
+	if q.closed || q.successor != nil {
 		return nil, fmt.Errorf("queue: %w", storage.ErrClosed)
 	}
 	w := &worker{lane: q.laneLocked(q.scope + queue), handle: handle, concurrency: concurrency, idle: make(chan struct{})}
@@ -157,11 +161,15 @@ func (l *lane) freeLocked() (free int) {
 // dispatchLocked claims jobs while workers have room.
 func (q *Queue) dispatchLocked(l *lane) {
 	free := l.freeLocked()
-	if q.closed || q.handing || l.claiming || !l.ready || free == 0 {
+	if q.closed || q.successor != nil || l.claiming || !l.ready || free == 0 {
 		return
 	}
 	l.claiming, l.ready = true, false
-	q.loop.Go(func() { q.claim(l, free) })
+	q.leaving.Add(1)
+	q.loop.Go(func() {
+		defer q.leaving.Done()
+		q.claim(l, free)
+	})
 }
 
 // claim makes up to n jobs this process's and starts them.
@@ -194,7 +202,7 @@ func (q *Queue) claim(l *lane, n int) {
 		}
 		w.running++
 		q.running[j.seq] = struct{}{}
-		go q.run(w, j)
+		q.runs.Go(func() { q.run(w, j) })
 	}
 	q.dispatchLocked(l)
 	q.mu.Unlock()
@@ -250,7 +258,12 @@ func (q *Queue) run(w *worker, j *claimedJob) {
 func (q *Queue) settle(w *worker, j *claimedJob, outcome error) (next *claimedJob) {
 	l, now := w.lane, time.Now()
 	q.mu.Lock()
-	more := !w.stopping && !q.closed && !q.handing
+	to := q.successor
+	if to == nil {
+		q.leaving.Add(1)
+		defer q.leaving.Done()
+	}
+	more := !w.stopping && !q.closed && to == nil
 	o := q.options
 	q.mu.Unlock()
 	e := ending{queue: q, job: j, options: o, now: now}
@@ -260,6 +273,9 @@ func (q *Queue) settle(w *worker, j *claimedJob, outcome error) (next *claimedJo
 		e.undo = true
 	default:
 		e.failure = outcome
+	}
+	if to != nil && outcome != nil {
+		q.forward(to, &e)
 	}
 	var wakeAt time.Time
 	err := q.writer.change(context.Background(), 0, func(tx *transaction) error {
