@@ -388,7 +388,9 @@ func TestOffAsksEachTime(t *testing.T) {
 			t.Errorf("%d queries, same record %v", store.queries.Load(), first == again)
 		}
 		store.set(demo(2))
-		if n := limitOf(t, c); n != 2 || len(told) != 1 {
+		n := limitOf(t, c)
+		synctest.Wait() // callers have their answer before followers are told
+		if n != 2 || len(told) != 1 {
 			t.Errorf("the limit is %d, told %d times", n, len(told))
 		}
 	})
