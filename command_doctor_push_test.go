@@ -43,6 +43,8 @@ func TestDoctorPush(t *testing.T) {
 	}
 
 	ill(t, "push", "never registered", args("--push-device", "none")...)
+	p.must("push/deviceRegistrations", `{"id":"worn","clientId":"user-1","formFactor":"phone","platform":"android","timezone":"UTC","locale":"en","push":{"state":"FAILED","failureCount":5,"recipient":{"transportType":"gcm","registrationToken":"worn"}}}`)
+	ill(t, "push", "failed too often", args("--push-device", "worn")...)
 	for _, c := range []struct {
 		cause  string
 		answer pushtest.FCMAnswer
@@ -62,6 +64,12 @@ func TestDoctorPush(t *testing.T) {
 	p.fcmDevice("phone", "user-1")
 	f.Script("phone", pushtest.FCMAnswer{Hang: true}, pushtest.FCMAnswer{Hang: true})
 	ill(t, "push", "the provider does not answer", args("--push-device", "phone")...)
+
+	load(fcmBlock(f, "enabled off", ""))
+	ill(t, "push", "no provider is enabled", args("--push")...)
+	load(strings.Replace(fcmBlock(f, "credentials_path "+f.ServiceAccountFile(t), ""), f.URL, "https://127.0.0.1:"+freePort(t), 1))
+	p.fcmDevice("watch", "user-1")
+	ill(t, "push", "does not reach the provider", args("--push-device", "watch")...)
 
 	load("push off\n")
 	r, _ := examined(t, args("--push-device", "phone")...)

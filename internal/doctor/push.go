@@ -56,10 +56,8 @@ func (w *walker) findDevice(ctx context.Context) *Step {
 		return &s
 	}
 	var device struct {
-		Push struct {
-			State string `json:"state"`
-			Error string `json:"errorReason"`
-		} `json:"push"`
+		State    string `json:"pushState"`
+		Failures int    `json:"pushFailureCount"`
 	}
 	switch {
 	case a.status == http.StatusNotFound && !a.json(): // push notifications are off
@@ -70,8 +68,8 @@ func (w *walker) findDevice(ctx context.Context) *Step {
 	case a.status != http.StatusOK:
 		s := w.notPushed(a)
 		return &s
-	case json.Unmarshal([]byte(a.body), &device) == nil && device.Push.State == "FAILED":
-		s := fail("the device "+w.PushDevice+" is FAILED: "+device.Push.Error, "notifications to it have failed too often, and it gets none until it is registered again", "Have the client fetch a new address from its provider and register again.")
+	case json.Unmarshal([]byte(a.body), &device) == nil && device.State == "FAILED":
+		s := fail(fmt.Sprintf("the device %s is FAILED after %d failures", w.PushDevice, device.Failures), "notifications to it have failed too often, and it gets none until it is registered again", "Have the client fetch a new address from its provider and register again.")
 		return &s
 	}
 	return nil
