@@ -78,6 +78,16 @@ func Within(d *caddyfile.Dispenser, words Set, other func(word string) (bool, er
 	return Block(d, words, other)
 }
 
+// OrTLS reads the word tls beside those of a Set, for ReadWith and Within.
+func OrTLS(d *caddyfile.Dispenser, to **TLS) func(word string) (bool, error) {
+	return func(word string) (bool, error) {
+		if word != "tls" {
+			return false, nil
+		}
+		return true, ReadTLS(d, to)
+	}
+}
+
 // ReadTLS reads a block that may be empty or not be there: then the word alone
 // switches TLS on.
 func ReadTLS(d *caddyfile.Dispenser, to **TLS) error {

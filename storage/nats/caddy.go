@@ -109,12 +109,7 @@ func (m *AdapterModule) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_reconnects": words.Number(&m.MaxReconnects), "subscription_capacity": words.Number(&m.SubscriptionCapacity),
 		"no_echo": words.Pointer(&m.NoEcho, words.Switch),
 	}
-	return words.ReadWith(d, set, func(word string) (bool, error) {
-		if word != "tls" {
-			return false, nil
-		}
-		return true, words.ReadTLS(d, &m.TLS)
-	})
+	return words.ReadWith(d, set, words.OrTLS(d, &m.TLS))
 }
 
 // Provision expands the placeholders and reads the files of TLS.

@@ -59,12 +59,7 @@ func readBlockWith(d *caddyfile.Dispenser, k *Keys, further words.Set, blocks fu
 			return true, words.ReadTLS(d, &c.TLS)
 		case "sentinel":
 			c.Sentinel = new(Sentinel)
-			return true, words.Within(d, c.Sentinel.words(), func(word string) (bool, error) {
-				if word != "tls" {
-					return false, nil
-				}
-				return true, words.ReadTLS(d, &c.Sentinel.TLS)
-			})
+			return true, words.Within(d, c.Sentinel.words(), words.OrTLS(d, &c.Sentinel.TLS))
 		}
 		return blocks(word)
 	})

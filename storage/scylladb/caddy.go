@@ -50,12 +50,7 @@ func (l *Login) read(d *caddyfile.Dispenser, own string, value *string) error {
 		"nodes": words.List(&l.Nodes), "keyspace": words.Text(&l.Keyspace), own: words.Text(value),
 		"username": words.Text(&l.Username), "password": words.Text(&l.Password),
 		"replication_class": words.Text(&l.ReplicationClass), "replication_factor": words.Number(&l.ReplicationFactor),
-	}, func(word string) (bool, error) {
-		if word != "tls" {
-			return false, nil
-		}
-		return true, words.ReadTLS(d, &l.TLS)
-	})
+	}, words.OrTLS(d, &l.TLS))
 }
 
 // expand expands the placeholders and reads the files of TLS.

@@ -53,12 +53,7 @@ func (l *Login) read(d *caddyfile.Dispenser, own string, value *string) error {
 		"url": words.Text(&l.URL), "namespace": words.Text(&l.Namespace), "database": words.Text(&l.Database),
 		"username": words.Text(&l.Username), "password": words.Text(&l.Password), "auth_level": words.Text(&l.AuthLevel),
 		own: words.Text(value),
-	}, func(word string) (bool, error) {
-		if word != "tls" {
-			return false, nil
-		}
-		return true, words.ReadTLS(d, &l.TLS)
-	})
+	}, words.OrTLS(d, &l.TLS))
 }
 
 // expand expands the placeholders and reads the files of TLS.
