@@ -98,10 +98,15 @@ func HandTo(ctx context.Context, to Queue, jobs []Job) error {
 	return to.Push(ctx, pushed...)
 }
 
+// handOnTimeout bounds HandOn.
+const handOnTimeout = 5 * time.Second
+
 // HandOn gives a job that has failed after a Handover to the queue that has the others: as
 // a dead letter if it has failed for good, which only an Adopter takes. It reports whether
-// that has it now.
-func HandOn(ctx context.Context, to Queue, job Job, dead bool, reason string) (taken bool, err error) {
+// that has it now. It takes five seconds at most.
+func HandOn(to Queue, job Job, dead bool, reason string) (taken bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
+	defer cancel()
 	if !dead {
 		err = HandTo(ctx, to, []Job{job})
 		return err == nil, err

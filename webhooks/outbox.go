@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sockudo/caddy-sockudo/internal/wait"
 	"github.com/sockudo/caddy-sockudo/realtime/protocol"
 )
 
@@ -235,18 +236,8 @@ func (o *outbox) close(ctx context.Context) error {
 		b.nudge()
 	}
 	o.mu.Unlock()
-	emptied := make(chan struct{})
-	go func() {
-		o.done.Wait()
-		close(emptied)
-	}()
-	select {
-	case <-emptied:
-		o.end()
-		return nil
-	case <-ctx.Done():
-	}
+	err := wait.Done(ctx, &o.done)
 	o.end()
-	<-emptied // every wait of theirs ends with it
-	return ctx.Err()
+	o.done.Wait() // every wait of theirs ends with it
+	return err
 }

@@ -9,12 +9,8 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-const (
-	// handoverBatch is how many jobs one Push of a Handover holds.
-	handoverBatch = 100
-	// forwardTimeout bounds the Push of one job that failed after a Handover.
-	forwardTimeout = 5 * time.Second
-)
+// handoverBatch is how many jobs one Push of a Handover holds.
+const handoverBatch = 100
 
 // Drain refuses new jobs and workers with ErrClosed, and waits until the queues
 // that have workers are empty: what is delayed or retried too. It is bounded by
@@ -203,14 +199,11 @@ func transfer(ctx context.Context, to storage.Queue, jobs []*queuedJob, now time
 // good goes as a dead letter; a queue that takes none runs it once more and then
 // has it among its own.
 func forward(to storage.Queue, j *queuedJob, cause error, outcome storage.Outcome) error {
-	ctx, cancel := context.WithTimeout(context.Background(), forwardTimeout)
-	defer cancel()
 	job := j.Job
 	job.Delay = outcome.Delay
-	if adopter, ok := to.(storage.Adopter); ok && outcome.Dead {
-		return adopter.Adopt(ctx, nil, []storage.DeadLetter{{Job: job, Reason: cause.Error(), FailedAt: time.Now()}})
-	}
-	return storage.HandTo(ctx, to, []storage.Job{job})
+	_, adopts := to.(storage.Adopter)
+	_, err := storage.HandOn(to, job, outcome.Dead && adopts, cause.Error())
+	return err
 }
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.

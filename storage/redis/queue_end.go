@@ -11,12 +11,8 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-const (
-	// retryAnswer is the pause before a question is asked again whose answer was lost.
-	retryAnswer = 200 * time.Millisecond
-	// forwardTimeout bounds the Push of one job that failed after a Handover.
-	forwardTimeout = 5 * time.Second
-)
+// retryAnswer is the pause before a question is asked again whose answer was lost.
+const retryAnswer = 200 * time.Millisecond
 
 // lateRun is why a job fails whose process did not renew its lease.
 const lateRun = "the process ended, or stood still, while the job ran"
@@ -203,11 +199,9 @@ func (q *Queue) giveBack(queue string, jobs []*claimedJob) {
 // forward moves a job that failed after a Handover to the queue that has the others.
 // What that does not take stays here.
 func (q *Queue) forward(to storage.Queue, e *ending) {
-	ctx, cancel := context.WithTimeout(context.Background(), forwardTimeout)
-	defer cancel()
 	job := e.job.Job
 	job.Attempt, job.Delay = e.attempt, e.delay
-	taken, err := storage.HandOn(ctx, to, job, e.word == "dead", e.reason)
+	taken, err := storage.HandOn(to, job, e.word == "dead", e.reason)
 	if err != nil {
 		q.log.Error("a job that failed stays in the queue that was replaced", zap.String("queue", job.Queue), zap.String("job", job.ID), zap.Error(err))
 	}

@@ -28,9 +28,9 @@ const (
 // Handover refuses new jobs and workers from now on and moves what waits to another
 // queue, the dead letters too if that is an Adopter. Nobody runs a job while it is on
 // its way, and it leaves Redis only when the other queue has it: if the process ends in
-// between, it is in both. What is being pushed or given back when it begins is waited for. Jobs that run here at this moment run on; one that fails
-// afterwards moves too. Those that other processes run are theirs, and an error says
-// that there are some.
+// between, it is in both. What is being pushed or given back when it begins is waited
+// for. Jobs that run here at this moment run on; one that fails afterwards moves too.
+// Those that other processes run are theirs, and an error says that there are some.
 func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err error) {
 	if to == storage.Queue(q) {
 		return 0, errors.New("queue cannot be handed over to itself")

@@ -29,7 +29,7 @@ func (e *ending) write(tx *transaction) error {
 	e.removed, e.bytes, e.again = 0, 0, time.Time{}
 	switch {
 	case e.moved:
-		return e.leave(tx)
+		return e.remove(tx)
 	case e.undo:
 		e.again = e.now
 		return e.requeue(tx, e.job.Attempt-1, e.now)
@@ -61,23 +61,15 @@ func (e *ending) requeue(tx *transaction, attempt int, due time.Time) error {
 	return err
 }
 
-// leave removes a job that another queue has, and its id.
-func (e *ending) leave(tx *transaction) error {
-	n, err := tx.exec("DELETE FROM queue_jobs"+mine, e.job.seq, e.queue.owner.name, e.job.Attempt)
-	if err != nil || n == 0 {
-		return err
-	}
-	e.removed, e.bytes = 1, int64(len(e.job.Payload))
-	_, err = tx.exec("DELETE FROM queue_ids WHERE queue = ? AND id = ? AND job = ?", e.job.Queue, e.job.ID, e.job.seq)
-	return err
-}
-
 func (e *ending) remove(tx *transaction) error {
 	n, err := tx.exec("DELETE FROM queue_jobs"+mine, e.job.seq, e.queue.owner.name, e.job.Attempt)
 	if err != nil || n == 0 {
 		return err
 	}
 	e.removed, e.bytes = 1, int64(len(e.job.Payload))
+	if e.moved {
+		return forgetID(tx, e.job.Queue, e.job.ID, e.job.seq)
+	}
 	return retire(tx, e.job.Queue, e.job.ID, e.job.seq, e.job.pushed, e.options)
 }
 
@@ -99,6 +91,12 @@ func (e *ending) committed() {
 	if !e.again.IsZero() {
 		e.queue.readyAt(e.job.Queue, e.again)
 	}
+}
+
+// forgetID lets go of the id of a job that another queue has, at once.
+func forgetID(tx *transaction, queue, id string, seq int64) error {
+	_, err := tx.exec("DELETE FROM queue_ids WHERE queue = ? AND id = ? AND job = ?", queue, id, seq)
+	return err
 }
 
 // retire lets go of the id of a job that is gone or dead, when its time is over.

@@ -13,12 +13,8 @@ import (
 	"github.com/sockudo/caddy-sockudo/storage"
 )
 
-const (
-	// handoverBatch is how many jobs one step of a Handover moves.
-	handoverBatch = 100
-	// forwardTimeout bounds the Push of one job that failed after a Handover.
-	forwardTimeout = 5 * time.Second
-)
+// handoverBatch is how many jobs one step of a Handover moves.
+const handoverBatch = 100
 
 // Adopt accepts jobs that have already made Attempt runs, and dead letters.
 func (q *Queue) Adopt(ctx context.Context, jobs []storage.Job, letters []storage.DeadLetter) error {
@@ -62,8 +58,6 @@ func (q *Queue) Handover(ctx context.Context, to storage.Queue) (moved int, err 
 // forward moves a job that failed after a Handover to the queue that has the others.
 // What that does not take stays here.
 func (q *Queue) forward(to storage.Queue, e *ending) {
-	ctx, cancel := context.WithTimeout(context.Background(), forwardTimeout)
-	defer cancel()
 	job := e.job.Job
 	job.Queue = q.named(job.Queue)
 	dead, reason := false, ""
@@ -73,7 +67,7 @@ func (q *Queue) forward(to storage.Queue, e *ending) {
 		next := e.next()
 		job.Attempt, job.Delay, dead, reason = next.Attempt, next.Delay, next.Dead, e.failure.Error()
 	}
-	taken, err := storage.HandOn(ctx, to, job, dead, reason)
+	taken, err := storage.HandOn(to, job, dead, reason)
 	if err != nil {
 		q.log.Error("a job that failed stays in the queue that was replaced", zap.String("queue", job.Queue), zap.String("job", job.ID), zap.Error(err))
 	}
@@ -140,7 +134,7 @@ func (q *Queue) removeMoved(ctx context.Context, batch []waitingJob) error {
 			}
 			n += removed
 			bytes += int64(removed) * int64(len(j.Payload))
-			if _, err := tx.exec("DELETE FROM queue_ids WHERE queue = ? AND id = ? AND job = ?", q.scope+j.Queue, j.ID, j.seq); err != nil {
+			if err := forgetID(tx, q.scope+j.Queue, j.ID, j.seq); err != nil {
 				return err
 			}
 		}

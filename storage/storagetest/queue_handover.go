@@ -25,7 +25,7 @@ func TestQueueHandover(t *testing.T, open func(t *testing.T) storage.Queue) {
 			all.Go(func() { h.produce(ctx, from, fmt.Sprint(p, "-")) })
 		}
 		all.Go(func() { h.comeAndGo(ctx, from) })
-		h.await(t, 20, "jobs have run before the handover")
+		eventually(t, "jobs before the handover", func() bool { return h.count() >= 20 })
 		if round%3 == 0 {
 			time.Sleep(time.Duration(round) * time.Millisecond)
 		}
@@ -41,7 +41,7 @@ func TestQueueHandover(t *testing.T, open func(t *testing.T) storage.Queue) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.await(t, -1, "all jobs that were accepted have run")
+		eventually(t, "end of all jobs that were accepted", func() bool { return h.missing() == "" })
 		if err := stop(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -99,29 +99,25 @@ func (h *handedOver) comeAndGo(ctx context.Context, q storage.Queue) {
 			return
 		}
 		time.Sleep(time.Duration(n%4) * time.Millisecond)
-		ended, cancel := context.WithCancel(ctx)
-		cancel()
-		_ = stop(ended)
+		_ = stop(ended())
 	}
 }
 
-// await waits until n of the accepted jobs have run, or all if n is negative.
-func (h *handedOver) await(t *testing.T, n int, what string) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		h.mu.Lock()
-		missing, ran := "", len(h.ran)
-		for id := range h.accepted {
-			if !h.ran[id] {
-				missing = id
-			}
-		}
-		h.mu.Unlock()
-		if n >= 0 && ran >= n || n < 0 && missing == "" {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("waiting until %s: %d have, %q has not", what, ran, missing)
+// count is how many jobs have run.
+func (h *handedOver) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.ran)
+}
+
+// missing is one of the jobs that were accepted and have not run, or "".
+func (h *handedOver) missing() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.accepted {
+		if !h.ran[id] {
+			return id
 		}
 	}
+	return ""
 }
