@@ -26,8 +26,6 @@ func doctorAsks[T any](ctx context.Context, cmd *cobra.Command, path string) (v 
 	switch {
 	case exitCode(err) == exitMissing && !strings.Contains(err.Error(), "there is no hub"):
 		return v, doctor.ErrNotConfigured
-	case exitCode(err) == exitUnreachable:
-		return v, errors.Join(err, doctor.ErrUnreachable)
 	case err != nil:
 		return v, err
 	}
@@ -64,6 +62,9 @@ func webhookSource(cmd *cobra.Command) (func(context.Context) (doctor.WebhookSta
 func pushSource(cmd *cobra.Command) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		report, err := doctorAsks[PushReport](ctx, cmd, "/push")
+		if exitCode(err) == exitUnreachable { // the walk itself has shown more
+			return "", doctor.ErrNotConfigured
+		}
 		if err != nil {
 			return "", err
 		}

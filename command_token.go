@@ -68,7 +68,7 @@ func token(cmd *cobra.Command, _ []string) error {
 		return fmt.Errorf("the token would be refused: %w", err)
 	}
 	out := cmd.OutOrStdout()
-	if flagOf(cmd, "json") != "true" {
+	if !asksJSON(cmd) {
 		_, err = fmt.Fprintln(out, text)
 		return err
 	}

@@ -12,7 +12,11 @@ import (
 	"github.com/sockudo/caddy-sockudo/internal/wait"
 )
 
-const pushPoll = 100 * time.Millisecond
+// A status is asked for after ever longer pauses: calls of an address are counted.
+const (
+	firstPushPoll = 50 * time.Millisecond
+	lastPushPoll  = time.Second
+)
 
 // push publishes a notification like a backend, and follows it to the provider. Without a
 // device it is for a channel that nobody has subscribed to: it is accepted and planned, and
@@ -21,13 +25,11 @@ func (w *walker) push(ctx context.Context) Step {
 	if !w.Push {
 		return skip("--push was not asked for")
 	}
-	if w.PushDevice != "" {
-		if s := w.findDevice(ctx); s != nil {
-			return *s
-		}
-	}
 	target := map[string]string{"type": "channel", "channel": w.private()}
 	if w.PushDevice != "" {
+		if s := w.findDevice(ctx); s.Outcome != "" {
+			return s
+		}
 		target = map[string]string{"type": "device", "device_id": w.PushDevice}
 	}
 	body, _ := json.Marshal(map[string]any{ // strings only
@@ -43,17 +45,15 @@ func (w *walker) push(ctx context.Context) Step {
 	case a.status != http.StatusAccepted:
 		return w.notPushed(a)
 	}
-	s := w.followPush(ctx)
-	return w.pushState(ctx, s)
+	return w.pushState(ctx, w.followPush(ctx))
 }
 
-// findDevice says what is wrong with the device that is to be notified, nil if nothing is
-// or push notifications are off, which the publish finds.
-func (w *walker) findDevice(ctx context.Context) *Step {
+// findDevice says what is wrong with the device that is to be notified. It has no outcome
+// if nothing is, or if push notifications are off, which the publish finds.
+func (w *walker) findDevice(ctx context.Context) (s Step) {
 	a, err := w.call(ctx, http.MethodGet, "/push/deviceRegistrations/"+url.PathEscape(w.PushDevice), "")
 	if err != nil {
-		s := w.noAnswer(err)
-		return &s
+		return w.noAnswer(err)
 	}
 	var device struct {
 		State    string `json:"pushState"`
@@ -62,17 +62,14 @@ func (w *walker) findDevice(ctx context.Context) *Step {
 	switch {
 	case a.status == http.StatusNotFound && !a.json(): // push notifications are off
 	case a.status == http.StatusNotFound:
-		s := fail("the app has no device "+w.PushDevice, "it was never registered here, or removed: by its owner, after a long silence, or because its provider no longer knows it",
+		s = fail("the app has no device "+w.PushDevice, "it was never registered here, or removed: by its owner, after a long silence, or because its provider no longer knows it",
 			"Register it with POST /apps/"+w.App+"/push/deviceRegistrations, and name it with --push-device as it was registered there.")
-		return &s
 	case a.status != http.StatusOK:
-		s := w.notPushed(a)
-		return &s
+		s = w.notPushed(a)
 	case json.Unmarshal([]byte(a.body), &device) == nil && device.State == "FAILED":
-		s := fail(fmt.Sprintf("the device %s is FAILED after %d failures", w.PushDevice, device.Failures), "notifications to it have failed too often, and it gets none until it is registered again", "Have the client fetch a new address from its provider and register again.")
-		return &s
+		s = fail(fmt.Sprintf("the device %s is FAILED after %d failures", w.PushDevice, device.Failures), "notifications to it have failed too often, and it gets none until it is registered again", "Have the client fetch a new address from its provider and register again.")
 	}
-	return nil
+	return s
 }
 
 // notPushed says what an answer other than 202 means.
@@ -94,29 +91,33 @@ type pushed struct {
 	State    string `json:"state"`
 	Reason   string `json:"errorReason"`
 	Counters struct {
-		Planned, Succeeded int64
-		RetryScheduled     int64 `json:"retryScheduled"`
+		Succeeded int64 `json:"succeeded"`
 	} `json:"counters"`
 }
 
 // followPush waits until the notification has ended. The last quarter of the time is for
 // asking what became of it.
 func (w *walker) followPush(ctx context.Context) Step {
-	polling, cancel := context.WithTimeout(ctx, w.Timeout*3/4)
+	patience := w.Timeout * 3 / 4
+	polling, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for begin := time.Now(); ; {
+	begin := time.Now()
+	for pause := firstPushPoll; ; pause = min(2*pause, lastPushPoll) {
 		a, err := w.call(ctx, http.MethodGet, "/push/publish/"+w.mark+"/status", "")
 		if err != nil {
 			return w.noAnswer(err)
 		}
+		if a.status == http.StatusNotFound {
+			return fail("the status of an accepted publish is answered "+a.says(), "calls go to nodes that do not share a store of push notifications", "Give all nodes one push store and one queue: postgres, mysql, redis or another that they share.")
+		}
 		var p pushed
 		if a.status != http.StatusOK || json.Unmarshal([]byte(a.body), &p) != nil {
-			return fail("the status of an accepted publish is answered "+a.says(), "calls go to nodes that do not share a store of push notifications", "Give all nodes one push store and one queue: postgres, mysql, redis or another that they share.")
+			return w.notPushed(a)
 		}
 		switch p.State {
 		case "queued", "planning", "dispatching":
-			if !wait.For(polling, pushPoll) {
-				return w.pushWaits(ctx, &p)
+			if !wait.For(polling, pause) {
+				return w.pushWaits(ctx, &p, patience)
 			}
 		default:
 			return w.pushEnded(ctx, &p, time.Since(begin))
@@ -143,11 +144,11 @@ func (w *walker) pushEnded(ctx context.Context, p *pushed, took time.Duration) S
 }
 
 // pushWaits is about a publish that has not ended in time.
-func (w *walker) pushWaits(ctx context.Context, p *pushed) Step {
+func (w *walker) pushWaits(ctx context.Context, p *pushed, patience time.Duration) Step {
 	if d := w.delivered(ctx); d.Class != "" {
 		return w.notDelivered(d, fmt.Sprintf("attempt %d has failed, and the notification is tried again", d.Attempt))
 	}
-	return fail("the publish is accepted, and still "+p.State+" after "+(w.Timeout*3/4).String(), "nobody works the queue of push notifications, much waits before this one, or the provider does not answer",
+	return fail("the publish is accepted, and still "+p.State+" after "+patience.String(), "nobody works the queue of push notifications, much waits before this one, or the provider does not answer",
 		"caddy sockudo push shows what waits at which stage, and whether a provider is held back.")
 }
 
@@ -201,7 +202,7 @@ func (w *walker) pushState(ctx context.Context, s Step) Step {
 	}
 	detail, err := w.PushState(ctx)
 	switch {
-	case errors.Is(err, ErrUnreachable), errors.Is(err, ErrNotConfigured): // it is another machine's
+	case errors.Is(err, ErrNotConfigured):
 	case err != nil && s.Outcome == OK:
 		return warn(s.Detail+"; "+err.Error(), "something that push notifications need does not run", "caddy sockudo push shows what waits, and caddy sockudo push dead what has failed; the log of Caddy says what providers answer.")
 	case err == nil:

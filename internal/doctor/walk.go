@@ -48,12 +48,8 @@ type Options struct {
 	Progress func(Step)
 }
 
-// What Webhooks and PushState return where there is nothing to look at, and PushState where
-// nobody answers.
-var (
-	ErrNotConfigured = errors.New("not configured")
-	ErrUnreachable   = errors.New("nobody answers")
-)
+// ErrNotConfigured is what Webhooks and PushState return where there is nothing to look at.
+var ErrNotConfigured = errors.New("not configured")
 
 // walker is one walk.
 type walker struct {
